@@ -1,0 +1,41 @@
+# Everything here runs in .venv, which `make setup` makes; only Python 3.11+ and make are needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv with the project, all extras and the tools
+
+# Done again whenever the dependencies may have changed: they stand in pyproject.toml alone.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "switchgear needs Python 3.11 or newer, found " + sys.version.split()[0] + "; try: make setup PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test --group lint
+	@touch $@
+
+demo: $(READY) ## the gateway before three services that fail on a schedule: make demo ARGS="--for 20s"
+	@$(BIN)/python -m examples.demo $(ARGS)
+
+test: $(READY) ## all tests (at most five minutes on two cores)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(READY) ## ruff, mypy strict, pyright strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+
+format: $(READY) ## put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## the figures of README and docs, as ratios of one run: make bench ARGS="calls"
+	@$(BIN)/python -m benchmarks $(ARGS)
