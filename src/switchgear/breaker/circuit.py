@@ -1,0 +1,245 @@
+"""A circuit that calls go through: what every kind of circuit shares.
+
+The healthy path reads two attributes and takes no lock:
+
+- `era` is the permission that every call gets, or `None` when somebody has to be asked (`admit`);
+- `calm` is that same object as long as a further success would change nothing, so that it need not be
+  recorded.
+
+Both are replaced whole and compared by identity, hence right without a GIL too.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from switchgear.breaker.events import Listener, TransitionEvent
+from switchgear.breaker.forks import watch
+from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS, Leased, Outcome, Passed, Transition
+from switchgear.breaker.outcome import Gist, describe
+from switchgear.breaker.policy import CircuitBreakerPolicy, seconds
+from switchgear.breaker.state import CircuitBreakerSnapshot, CircuitState, ShadowCounts
+from switchgear.clock import Clock
+from switchgear.errors import CircuitOpenError
+
+logger = logging.getLogger("switchgear")
+
+CANCELLED_IN_A_ROW: Final = 20
+
+Override = Literal[CircuitState.FORCED_OPEN, CircuitState.DISABLED]
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """A call that passes in shadow mode and that an enforcing circuit would have rejected."""
+
+    generation: int
+
+
+Grant = Passed | Leased | Shed
+
+
+class Circuit:
+    """What all circuits share; `admit`, `settle` and the operator's verbs are the kind's own."""
+
+    __slots__ = (
+        "__weakref__",
+        "_acquire",
+        "_cancelled",
+        "_clock",
+        "_last_failure",
+        "_last_failure_at",
+        "_listeners",
+        "_lock",
+        "_release",
+        "_shed",
+        "_slow_after",
+        "calm",
+        "era",
+        "name",
+        "now",
+        "plain",
+        "policy",
+        "reads_results",
+        "timed",
+    )
+
+    def __init__(self, name: str, policy: CircuitBreakerPolicy, clock: Clock) -> None:
+        self.name = name
+        self.era: Passed | None = None
+        self.calm: Passed | None = None
+        self._clock = clock
+        self.now: Callable[[], float] = clock.monotonic
+        self._new_lock()
+        self._listeners: tuple[Listener, ...] = ()
+        self._last_failure: Gist | str | None = None
+        self._last_failure_at: float | None = None
+        self._cancelled = 0
+        self._shed = ShadowCounts()
+        self._take_policy(policy)
+        watch(self)
+
+    def _new_lock(self) -> None:
+        # Reentrant, since a finaliser (a permit thrown away, a generator abandoned) or a signal handler may
+        # settle a call while its own thread is inside.
+        self._lock = threading.RLock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
+
+    def _take_policy(self, policy: CircuitBreakerPolicy) -> None:
+        self.policy = policy
+        slow = policy.slow_call_duration
+        self._slow_after = math.inf if slow is None else seconds(slow)
+        self.timed = slow is not None
+        self.reads_results = policy.failure_if is not None
+        # Whether the type alone tells a failure: no predicate has to be asked.
+        self.plain = policy.failure_on is Exception and not policy.ignore and policy.retry_after_from is None
+
+    # ---- of the kind ----
+
+    def admit(self) -> Grant:
+        """Ask for a call; raises `CircuitOpenError`."""
+        raise NotImplementedError
+
+    def try_admit(self) -> Grant | None:
+        """Like `admit`, but `None` where the answer would take a wait."""
+        return self.admit()
+
+    async def admit_async(self) -> Grant:
+        """Like `admit`, but a wait does not block the event loop."""
+        return self.admit()
+
+    def ready(self, timeout: float) -> bool:
+        """Have the shared state here, after at most `timeout` seconds."""
+        return True
+
+    async def ready_async(self, timeout: float) -> bool:
+        """Like `ready`, without blocking the event loop."""
+        return True
+
+    def settle(
+        self,
+        grant: Grant,
+        outcome: Outcome,
+        started: float,
+        error: BaseException | str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Report how an admitted call ended. `started`: `now()` at its start, read only when `timed`."""
+        raise NotImplementedError
+
+    def succeed(self, grant: Grant, started: float) -> None:
+        """Report a success: `settle` for the outcome that nearly every call has."""
+        self.settle(grant, SUCCESS, started)
+
+    def fail(self, grant: Grant, started: float, error: BaseException, text: str) -> None:
+        """Report a failure whose type alone tells that it is one. `text`: what `str` makes of the error."""
+        self.settle(grant, FAILURE, started, error)
+
+    def snapshot(self) -> CircuitBreakerSnapshot:
+        raise NotImplementedError
+
+    def override(self, to: Override, reason: str, author: str | None, expires_in: float | None) -> None:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """End an override."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        raise NotImplementedError
+
+    def due_since(self) -> float:
+        """The `now()` since which a probe could have gone; infinity while none can, or none is needed."""
+        return math.inf
+
+    # ---- shared ----
+
+    @property
+    def last_failure(self) -> str | None:
+        """The last failure, as `Type: message`."""
+        kept = self._last_failure
+        if isinstance(kept, tuple):
+            kept = self._last_failure = describe(kept)
+        return kept
+
+    @property
+    def state(self) -> CircuitState:
+        return self.snapshot().state
+
+    def cancel(self, grant: Grant, started: float) -> None:
+        """Report that the caller gave up waiting: no evidence, unless it had waited longer than a slow call
+        lasts.
+
+        A dependency that hangs must open the circuit also when the timeout stands outside the guard.
+        """
+        waited = self.now() - started if self.timed else 0.0
+        if waited > self._slow_after:
+            text = f"cancelled after {waited:.3g} s (slow_call_duration is {self._slow_after:.3g} s)"
+            self.settle(grant, FAILURE, started, text)
+        else:
+            self._count_cancelled()
+            self.settle(grant, INCONCLUSIVE, started)
+
+    def _count_cancelled(self) -> None:
+        with self._lock:
+            self.calm = None  # the next success must come by, to end the row
+            self._cancelled += 1
+            due = self._cancelled == CANCELLED_IN_A_ROW
+        if due:
+            logger.warning(
+                "circuit %s: %d calls in a row were cancelled and none of them counted; put the timeout inside "
+                "the guarded call, or set slow_call_duration so that a call cancelled after it is a failure",
+                self.name,
+                CANCELLED_IN_A_ROW,
+                extra={"circuit": self.name},
+            )
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` at every transition; returns what ends that."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def stop() -> None:
+            with self._lock:
+                kept = list(self._listeners)
+                if listener in kept:
+                    kept.remove(listener)
+                self._listeners = tuple(kept)
+
+        return stop
+
+    def _event(self, change: Transition, retry_after: float | None, own: bool = False) -> TransitionEvent:
+        return TransitionEvent(
+            name=self.name,
+            from_state=change.from_state,
+            to_state=change.to_state,
+            generation=change.generation,
+            rule=change.rule,
+            reason=change.reason,
+            last_failure=self.last_failure,
+            retry_after=retry_after,
+            at=self._clock.time(),
+            author=change.author,
+            shadow=self.policy.shadow,
+            own=own,
+        )
+
+    def _epoch(self, moment: float | None, now: float) -> float:
+        """A monotonic moment as people read it; 0.0 for never."""
+        return 0.0 if moment is None else self._clock.time() - (now - moment)
+
+    def after_fork(self) -> None:
+        """Make it usable in a forked child."""
+        self._new_lock()
+
+
+def rejection(
+    name: str, state: CircuitState, retry_after: float | None, reason: str, last_failure: str | None
+) -> CircuitOpenError:
+    """A `CircuitOpenError` without the cost of its constructor, which only passes the fields on to `args`."""
+    return CircuitOpenError.__new__(CircuitOpenError, name, state, retry_after, reason, last_failure)

@@ -1,0 +1,144 @@
+"""The owner of an application's breakers: names, defaults, listeners, and the store that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from switchgear.breaker.breaker import CircuitBreaker, policy_from
+from switchgear.breaker.events import Listener
+from switchgear.breaker.family import BreakerFamily
+from switchgear.breaker.forks import ForkableLock
+from switchgear.breaker.policy import CircuitBreakerPolicy
+from switchgear.clock import SYSTEM_CLOCK, Clock
+from switchgear.stores.protocol import CircuitBreakerStore, checked_store
+from switchgear.stores.scope import StoreScope
+
+
+class Switchgear:
+    """Owns breakers: the same name gives the same object. Nothing here does I/O before a call does.
+
+    `namespace` goes before each key in a store. Further keyword arguments are policy fields that every
+    breaker starts from. `store` binds a store from the start; `open` binds one later.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        store: CircuitBreakerStore | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        **defaults: Any,
+    ) -> None:
+        policy_from(defaults)  # mistakes show here, not at the first breaker
+        self._namespace = namespace
+        self._store = None if store is None else checked_store(store)
+        self._clock = clock
+        self._defaults = defaults
+        self._lock = ForkableLock()
+        self._breakers: dict[str, CircuitBreaker] = {}
+        self._families: dict[str, BreakerFamily] = {}
+        self._listeners: list[Listener] = []
+
+    def breaker(self, name: str, policy: CircuitBreakerPolicy | None = None, **fields: Any) -> CircuitBreaker:
+        """The breaker `name`, made at the first call; `ValueError` when it exists with another policy.
+
+        Without a policy and fields an existing breaker is returned as it is.
+        """
+        with self._lock:
+            known = self._breakers.get(name)
+            if known is not None and policy is None and not fields:
+                return known
+            wanted = self._policy(policy, fields)
+            if known is None:
+                known = self._breakers[name] = self._make(name, wanted)
+            elif known.policy != wanted:
+                raise ValueError(
+                    f"circuit {name!r} exists with another policy: {known.policy}; asked for: {wanted}"
+                )
+            return known
+
+    def breakers(
+        self, template: str, limit: int = 1024, policy: CircuitBreakerPolicy | None = None, **fields: Any
+    ) -> BreakerFamily:
+        """A family by key: `hosts = sg.breakers("host:{}")`, then `hosts["example.com"]`.
+
+        The same template gives the same family; with another policy or limit, `ValueError`.
+        """
+        with self._lock:
+            known = self._families.get(template)
+            wanted = self._policy(policy, fields)
+            if known is None:
+                known = self._families[template] = BreakerFamily(
+                    template,
+                    limit,
+                    wanted,
+                    lambda name: self._make(name, wanted),
+                    lambda name: self._make_overflow(name, wanted),
+                    self._clock.monotonic,
+                )
+            elif (known.policy, known.limit) != (wanted, limit):
+                raise ValueError(f"family {template!r} exists with another policy or limit: {known.policy}")
+            return known
+
+    def on_transition(self, listener: Listener) -> None:
+        """Call `listener(event)` at every transition of every breaker, present and future."""
+        with self._lock:
+            self._listeners.append(listener)
+            for breaker in self:
+                breaker.on_transition(listener)
+
+    def open(self, store: CircuitBreakerStore | str) -> StoreScope:
+        """Share all breakers, present and future, through `store` (or one made from a URL) for a `with`
+        block.
+
+        `with sg.open("redis://..."):`, or `async with`. At the end what is pending is flushed; a store that
+        was made from a URL is closed, one of yours is not; the breakers go on by themselves.
+        """
+        return StoreScope(self._bind, store)
+
+    def _bind(self, store: CircuitBreakerStore | None) -> None:
+        with self._lock:
+            self._store = store
+            for breaker in self:
+                breaker.rebind(store)
+
+    def __iter__(self) -> Iterator[CircuitBreaker]:
+        """All breakers, those of families included."""
+        with self._lock:
+            everything = list(self._breakers.values())
+            for family in self._families.values():
+                everything.extend(family)
+        return iter(everything)
+
+    def __getitem__(self, name: str) -> CircuitBreaker:
+        """An existing breaker; `KeyError` when there is none."""
+        return self._breakers[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._breakers
+
+    def _policy(self, policy: CircuitBreakerPolicy | None, fields: dict[str, Any]) -> CircuitBreakerPolicy:
+        if policy is None:
+            return policy_from({**self._defaults, **fields})
+        if fields:
+            raise TypeError(f"give either policy= or its fields, not both (got {', '.join(sorted(fields))})")
+        return policy
+
+    def _make(self, name: str, policy: CircuitBreakerPolicy) -> CircuitBreaker:
+        breaker = CircuitBreaker(
+            name, policy, store=self._store, namespace=self._namespace, clock=self._clock
+        )
+        for listener in self._listeners:
+            breaker.on_transition(listener)
+        return breaker
+
+    def _make_overflow(self, name: str, policy: CircuitBreakerPolicy) -> CircuitBreaker:
+        # Keys with nothing in common share it: their failures are counted, but must not add up to an outage
+        # of all of them, and a billion in a second can't be. No store: a real key may have this very name
+        # there.
+        never = replace(
+            policy, failure_threshold=1_000_000_000, window=1.0, failure_rate=None, slow_call_rate=None
+        )
+        return CircuitBreaker(name, never, clock=self._clock)

@@ -1,0 +1,175 @@
+"""The permission for one call, for code that reports by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from types import TracebackType
+from typing import Self
+
+from switchgear.breaker.circuit import Circuit, Grant
+from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS, Leased, Outcome
+from switchgear.breaker.outcome import asked_for, is_cancellation, judge_error
+from switchgear.breaker.state import CircuitState
+from switchgear.errors import CircuitOpenError
+
+logger = logging.getLogger("switchgear")
+
+
+class Permit:
+    """The permission for one call: report its end once; the first report counts, later ones change nothing.
+
+    Also a context manager: an exception is judged by the policy, its absence is a success. A permit that is
+    thrown away without a report is cancelled, and logged.
+    """
+
+    __slots__ = ("__weakref__", "_circuit", "_grant", "_pending", "_started")
+
+    def __init__(self, circuit: Circuit, grant: Grant) -> None:
+        self._circuit = circuit
+        self._grant = grant
+        self._started = circuit.now() if circuit.timed else 0.0
+        # Taking the one element is atomic, with and without a GIL: of two threads that report, one wins.
+        self._pending: list[Grant] = [grant]
+
+    @property
+    def probe(self) -> bool:
+        """Whether this call is a probe of a circuit that is not closed."""
+        return isinstance(self._grant, Leased)
+
+    @property
+    def generation(self) -> int:
+        """The generation of the circuit that the call was admitted in."""
+        return self._grant.generation
+
+    @property
+    def state(self) -> CircuitState:
+        """The circuit's state now."""
+        return self._circuit.state
+
+    def success(self) -> None:
+        """The service answered (slowly, if longer after the permit than `slow_call_duration`)."""
+        grant = self._take()
+        if grant is not None and self._circuit.calm is not grant:
+            self._circuit.succeed(grant, self._started)
+
+    def failure(self, error: BaseException | str | None = None, *, retry_after: float | None = None) -> None:
+        """The call failed, whatever the policy would say of `error`.
+
+        `retry_after`: seconds that the upstream asks for; without it the policy's `retry_after_from` reads
+        `error`.
+        """
+        grant = self._take()
+        if grant is None:
+            return
+        if retry_after is None and error is not None:
+            retry_after = asked_for(self._circuit.policy.retry_after_from, error)
+        self._circuit.settle(grant, FAILURE, self._started, error, retry_after)
+
+    def cancel(self) -> None:
+        """The call says nothing about the service: its lease is given back, nothing is counted.
+
+        With `slow_call_duration` set, a call that was given up after it is a failure: a dependency that hangs
+        must open the circuit.
+        """
+        grant = self._take()
+        if grant is not None:
+            self._circuit.cancel(grant, self._started)
+
+    def raised(self, error: BaseException) -> None:
+        """The call raised `error`: failure, answer or no evidence, as the policy says."""
+        grant = self._take()
+        if grant is not None:
+            settle_error(self._circuit, grant, self._started, error)
+
+    def returned(self, result: object) -> Outcome:
+        """The call returned `result`: `failure_if` decides. Returns what it was taken for."""
+        grant = self._take()
+        if grant is None:
+            return INCONCLUSIVE
+        return settle_result(self._circuit, grant, self._started, result)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.success()
+        else:
+            self.raised(error)
+
+    def __del__(self) -> None:
+        # `hasattr`: a permit whose construction failed is collected too.
+        if hasattr(self, "_pending") and self._pending:
+            with contextlib.suppress(Exception):  # the interpreter may be half gone
+                self.cancel()
+                logger.warning(
+                    "circuit %s: a permit was thrown away without success(), failure() or cancel()",
+                    self._circuit.name,
+                    extra={"circuit": self._circuit.name},
+                )
+
+    def _take(self) -> Grant | None:
+        try:
+            return self._pending.pop()
+        except IndexError:
+            return None
+
+
+def settle_error(circuit: Circuit, grant: Grant, started: float, error: BaseException) -> None:
+    """Report a call that raised. What the policy's predicates raise counts as a failure and goes through."""
+    text = None
+    try:
+        # What nearly every failing call raises: only its type is looked at, and it carries nothing like a
+        # status.
+        if (
+            circuit.plain
+            and isinstance(error, Exception)
+            and not isinstance(error, CircuitOpenError)
+            and getattr(error, "response", None) is None
+            and getattr(error, "status_code", None) is None
+            and getattr(error, "status", None) is None
+        ):
+            text = str(error)
+    except Exception:  # an attribute or a `__str__` that raises: there are more careful ways to look
+        text = None
+    if text is None:
+        _settle_judged(circuit, grant, started, error)
+    else:
+        circuit.fail(grant, started, error, text)
+
+
+def _settle_judged(circuit: Circuit, grant: Grant, started: float, error: BaseException) -> None:
+    if is_cancellation(error):
+        circuit.cancel(grant, started)
+        return
+    policy = circuit.policy
+    try:
+        outcome = judge_error(policy, error)
+        wait = asked_for(policy.retry_after_from, error) if outcome is FAILURE else None
+    except BaseException as wrong:
+        circuit.settle(grant, FAILURE, started, wrong)
+        raise
+    if outcome is not SUCCESS or circuit.calm is not grant:
+        circuit.settle(grant, outcome, started, error if outcome is FAILURE else None, wait)
+
+
+def settle_result(circuit: Circuit, grant: Grant, started: float, result: object) -> Outcome:
+    """Report a call that returned."""
+    policy = circuit.policy
+    if policy.failure_if is None:
+        if circuit.calm is not grant:
+            circuit.succeed(grant, started)
+        return SUCCESS
+    try:
+        failed = bool(policy.failure_if(result))
+        wait = asked_for(policy.retry_after_from, result) if failed else None
+    except BaseException as wrong:
+        circuit.settle(grant, FAILURE, started, wrong)
+        raise
+    outcome = FAILURE if failed else SUCCESS
+    text = f"{type(result).__name__}: failure_if says that it is a failure" if failed else None
+    circuit.settle(grant, outcome, started, text, wait)
+    return outcome

@@ -1,0 +1,62 @@
+"""The states of a circuit, and the picture of one that users read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class CircuitState(StrEnum):
+    """The state that decides over calls; the last two are an operator's overrides."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+    FORCED_OPEN = "forced-open"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowCounts:
+    """Calls that a shadow circuit let through and an enforcing one would have rejected, by how they ended."""
+
+    success: int = 0
+    failure: int = 0
+    inconclusive: int = 0
+
+    def plus(self, outcome: str) -> ShadowCounts:
+        """One more, by the name of its outcome."""
+        return replace(self, **{outcome: getattr(self, outcome) + 1})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakerSnapshot:
+    """A circuit at one moment."""
+
+    state: CircuitState
+    failure_count: int = 0
+    """With a window the failures inside it, otherwise the run of consecutive failures."""
+    success_count: int = 0
+    """Successes since the last state change (a private breaker that counts a run need not count them)."""
+    last_failure_time: float = 0.0
+    """Seconds since the epoch, 0.0 for never."""
+    last_state_change: float = 0.0
+    """Seconds since the epoch, 0.0 for never."""
+    generation: int = 1
+    """Grows at every state change."""
+    retry_after: float | None = 0.0
+    """Seconds to the next possible probe; `None` when forced open without an expiry."""
+    age: float = 0.0
+    """Seconds since the store last confirmed this picture; 0.0 without a store."""
+    reason: str = ""
+    """Why the last transition happened: rule and numbers, or who overrode it and why."""
+    last_failure: str | None = None
+    """The last failure, as `Type: message`."""
+    shadow: bool = False
+    """Whether nothing is rejected: `state` is then what it would be."""
+    would_have_rejected: ShadowCounts = ShadowCounts()
+    """In shadow mode: the calls that would have been rejected."""
+    own: bool = False
+    """Whether only this process's own evidence holds the circuit open."""
+    limits: tuple[str, ...] = ()
+    """Guarantees that hold per process only, since the store cannot give them (`leases`, `fencing`, ...)."""

@@ -1,0 +1,164 @@
+"""Permits: one report counts, and none is lost."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from switchgear import CircuitBreaker, CircuitOpenError
+from switchgear.testing import ManualClock
+from tests.breaker.conftest import Boom, SyncCaller
+
+Make = Callable[..., CircuitBreaker]
+
+
+def test_the_first_report_counts(make: Make) -> None:
+    breaker = make(failure_threshold=1)
+    permit = breaker.acquire()
+    permit.cancel()
+    permit.failure()
+    permit.success()
+    assert (breaker.state, breaker.snapshot().failure_count) == ("closed", 0)
+    second = breaker.acquire()
+    second.failure(Boom("down"))
+    second.success()
+    assert (breaker.state, breaker.snapshot().last_failure) == ("open", "Boom: down")
+
+
+def test_of_many_threads_that_report_one_wins(make: Make) -> None:
+    breaker = make(failure_threshold=1_000_000)
+    for _ in range(50):
+        permit, start = breaker.acquire(), threading.Barrier(4)
+
+        def report() -> None:
+            start.wait(30)  # the threads end within the round
+            permit.failure()
+
+        threads = [threading.Thread(target=report) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert breaker.snapshot().failure_count == 50
+
+
+def test_a_permit_says_what_it_is(make: Make, clock: ManualClock) -> None:
+    breaker = make()
+    ordinary = breaker.acquire()
+    assert (ordinary.probe, ordinary.generation, ordinary.state) == (False, 1, "closed")
+    SyncCaller().open(breaker)
+    clock.advance(30)
+    probe = breaker.acquire()
+    assert (probe.probe, probe.generation, probe.state) == (True, 3, "half-open")
+    ordinary.cancel()
+    probe.cancel()
+
+
+def test_a_permit_thrown_away_is_cancelled_and_logged_once(
+    make: Make, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    breaker = make()
+    SyncCaller().open(breaker)
+    clock.advance(30)
+    with caplog.at_level(logging.WARNING, "switchgear"):
+        caplog.clear()
+        breaker.acquire()
+        gc.collect()
+        told = [r.getMessage() for r in caplog.records if "thrown away" in r.getMessage()]
+    assert told == ["circuit payments: a permit was thrown away without success(), failure() or cancel()"]
+    assert (breaker.state, breaker.snapshot().retry_after) == ("half-open", 0.0)
+    breaker.acquire().success()
+    assert breaker.state == "closed"
+
+
+def test_a_finaliser_inside_a_change_does_not_wait_for_itself(make: Make, clock: ManualClock) -> None:
+    # What the garbage collector does: it may run in the middle of anything, on the thread that is in there.
+    breaker = make()
+    SyncCaller().open(breaker)
+    clock.advance(30)
+    probe = breaker.acquire()
+    with breaker.circuit._inside():  # type: ignore[attr-defined]
+        probe.cancel()
+        assert breaker.circuit._machine.leases  # type: ignore[attr-defined]  # later
+    breaker.acquire().success()
+    assert breaker.state == "closed"
+
+
+def test_a_signal_handler_may_use_the_breaker_that_it_interrupts(make: Make) -> None:
+    breaker = make(failure_threshold=2)
+    before = signal.signal(signal.SIGUSR1, lambda *_: breaker.acquire().failure())
+    try:
+        with breaker.circuit._inside():  # type: ignore[attr-defined]
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert breaker.snapshot().failure_count == 1
+
+
+@pytest.mark.parametrize(("waited", "state"), [(2.0, "closed"), (2.5, "open")])
+def test_cancel_after_a_slow_call_is_a_failure(
+    make: Make, clock: ManualClock, waited: float, state: str
+) -> None:
+    breaker = make(failure_threshold=1, slow_call_duration=2)
+    permit = breaker.acquire()
+    clock.advance(waited)
+    permit.cancel()
+    assert breaker.state == state
+
+
+def test_a_permit_as_a_context_manager(make: Make) -> None:
+    breaker = make(failure_threshold=1, ignore=KeyError)
+    with breaker.acquire():
+        pass
+    with pytest.raises(KeyError), breaker.acquire():
+        raise KeyError
+    assert breaker.snapshot().failure_count == 0
+    with pytest.raises(Boom), breaker.acquire():
+        raise Boom
+    assert breaker.state == "open"
+
+
+def test_returned_and_raised_are_judged_by_the_policy(make: Make) -> None:
+    breaker = make(failure_if=lambda answer: answer == "bad")
+    breaker.acquire().returned("good")
+    breaker.acquire().returned("bad")
+    assert breaker.snapshot().failure_count == 1
+    assert breaker.snapshot().last_failure == "str: failure_if says that it is a failure"
+    breaker.acquire().raised(Boom("down"))
+    assert breaker.snapshot().failure_count == 2
+
+
+def test_a_predicate_that_raises_counts_as_a_failure_and_reaches_the_caller(
+    make: Make, caller: SyncCaller
+) -> None:
+    def broken(_: object) -> bool:
+        raise ZeroDivisionError("in the predicate")
+
+    for fields in ({"failure_if": broken}, {"failure_on": broken}, {"ignore": broken}):
+        breaker = make(failure_threshold=1, **fields)
+        with pytest.raises(ZeroDivisionError):
+            caller.call(breaker, error=Boom() if "failure_if" not in fields else None)
+        assert breaker.state == "open"
+
+
+def test_retry_after_is_read_from_the_error_or_given(make: Make) -> None:
+    breaker = make(failure_threshold=1, retry_after_from=lambda error: error.args[0])
+    breaker.acquire().failure(Boom(7))
+    assert breaker.snapshot().retry_after == 7.0
+    breaker.reset()
+    breaker.acquire().failure(Boom(7), retry_after=90)
+    assert breaker.snapshot().retry_after == 90.0
+
+
+def test_try_acquire_of_a_local_circuit_decides_at_once(make: Make) -> None:
+    breaker = make(failure_threshold=1)
+    permit = breaker.try_acquire()
+    assert permit is not None
+    permit.failure()
+    with pytest.raises(CircuitOpenError):
+        breaker.try_acquire()

@@ -1,0 +1,1 @@
+# nobody imports `typing` from here
