@@ -1,0 +1,413 @@
+"""The circuit that a breaker with a store gets: a mirror under a lock, and a home that sends for it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from weakref import WeakSet
+
+from switchgear.breaker.circuit import Circuit, Grant, Override, Shed, rejection
+from switchgear.breaker.events import DISPATCHER, log_transition
+from switchgear.breaker.machine import (
+    FAILURE,
+    INCONCLUSIVE,
+    OPEN,
+    SUCCESS,
+    Leased,
+    Outcome,
+    Passed,
+    Rejected,
+    Result,
+    Transition,
+)
+from switchgear.breaker.outcome import Gist, describe, gist
+from switchgear.breaker.policy import CircuitBreakerPolicy
+from switchgear.breaker.state import CircuitBreakerSnapshot, CircuitState
+from switchgear.clock import Clock
+from switchgear.errors import CircuitOpenError
+from switchgear.stores import operations as ops
+from switchgear.stores.fingerprint import fingerprint
+from switchgear.stores.following import FollowingMirror
+from switchgear.stores.grants import Ask
+from switchgear.stores.home import Home, Letter
+from switchgear.stores.mirror import Mirror
+from switchgear.stores.view import View
+
+logger = logging.getLogger("switchgear")
+
+
+class MirroredCircuit(Circuit):
+    """A shared circuit as this process sees it. Healthy calls and rejections do no I/O."""
+
+    __slots__ = (
+        "_blocked_until",
+        "_busy",
+        "_changed_at",
+        "_deferred",
+        "_foreign",
+        "_hello",
+        "_home",
+        "_mirror",
+        "_reason",
+        "_state",
+        "key",
+        "used",
+        "users",
+    )
+
+    def __init__(self, key: str, name: str, policy: CircuitBreakerPolicy, clock: Clock, home: Home) -> None:
+        super().__init__(name, policy, clock)
+        self.key = key
+        self.used = False
+        """Whether a call ever came: before that, nothing is sent."""
+        self.users: WeakSet[object] = WeakSet()
+        """Breakers: while there are any, the policy stays."""
+        self._home = home
+        self._mirror = self._make_mirror()
+        self._state = CircuitState.CLOSED
+        self._changed_at: float | None = None
+        self._blocked_until = -math.inf  # monotonic: until then every call is rejected, no question asked
+        self._foreign = ""  # the last fingerprint of another policy that was complained about
+        self._reason = ""
+        self._hello = ops.Hello(reporter="", policy=fingerprint(policy))
+        self._busy = False  # whether the lock's holder is changing something
+        self._deferred: deque[tuple[Grant, Outcome, float, str | None, float | None]] = deque()
+        self._publish(self.now())
+
+    def _make_mirror(self) -> Mirror:
+        return FollowingMirror(self.policy, self.now(), self._home.draw)
+
+    # ---- calls ----
+
+    def admit(self) -> Grant:
+        self._home.check_loop(self.name)
+        answer = self._ask_mirror()
+        assert not isinstance(answer, Ask), "only a store that leases probes is asked"
+        return self._granted(answer)
+
+    def ready(self, timeout: float) -> bool:
+        self._home.check_loop(self.name)
+        try:
+            view = self._home.ask(self._hello_letter()).result(timeout)
+        except Exception:  # not in time, or no store: the breaker works by local evidence
+            return False
+        self.heard(view, self.now())
+        return True
+
+    async def ready_async(self, timeout: float) -> bool:  # noqa: ASYNC109  # the sync twin has it too
+        import asyncio
+
+        try:
+            view = await asyncio.wait_for(asyncio.wrap_future(self._home.ask(self._hello_letter())), timeout)
+        except Exception:  # as in `ready`
+            return False
+        self.heard(view, self.now())
+        return True
+
+    def _ask_mirror(self) -> Passed | Leased | Rejected | Ask:
+        now = self.now()
+        wait = self._blocked_until - now
+        if wait > 0:
+            return Rejected(wait)
+        self._settle_deferred()
+        with self._inside():
+            self._begin()
+            answer = self._mirror.admit(now)
+            tell = self._publish(now)
+        tell()
+        self._touch()
+        return answer
+
+    def _granted(self, answer: Passed | Leased | Rejected) -> Grant:
+        if isinstance(answer, Passed):
+            return self.era or answer
+        if isinstance(answer, Leased):
+            return answer
+        if self.policy.shadow:
+            return Shed(self._mirror.generation)
+        raise self._rejection(answer)
+
+    def _rejection(self, answer: Rejected) -> CircuitOpenError:
+        return rejection(self.name, self._state, answer.retry_after, self._reason, self.last_failure)
+
+    def _hello_letter(self) -> Letter:
+        with self._inside():
+            self.used = True
+            return Letter(
+                self, self._hello, self._mirror.prepared(self._hello, self._home.reporter, self.now())
+            )
+
+    def succeed(self, grant: Grant, started: float) -> None:
+        # `settle` without all that a success has no use for.
+        now = self.now()
+        self._acquire()
+        if self._busy or grant is not self.era:
+            self._release()
+            self.settle(grant, SUCCESS, started)
+            return
+        self._busy = True
+        try:
+            self._cancelled = 0
+            listed = bool(self._mirror.ledger.buckets)  # then the home knows of it already
+            if not self._mirror.count_success(now, now - started > self._slow_after) and listed:
+                return
+            self._begin()
+            tell = self._publish(now)
+        finally:
+            self._busy = False
+            self._release()
+        tell()
+        self._touch()
+
+    def settle(
+        self,
+        grant: Grant,
+        outcome: Outcome,
+        started: float,
+        error: BaseException | str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        now = self.now()
+        slow = now - started > self._slow_after
+        failure = None if error is None else gist(error)
+        self._acquire()
+        if self._busy:
+            self._defer(grant, outcome, started, failure, retry_after)
+            return
+        self._busy = True
+        try:
+            self._begin()
+            self._settle(grant, Result(outcome, slow, retry_after, self._spread()), failure, now)
+            tell = self._publish(now)
+        finally:
+            self._busy = False
+            self._release()
+        tell()
+        self._touch()
+
+    def _settle(self, grant: Grant, result: Result, failure: Gist | None, now: float) -> None:
+        if result.outcome is not INCONCLUSIVE:
+            self._cancelled = 0
+        if result.outcome is FAILURE:
+            self._last_failure_at = now
+            if failure is not None:
+                self._last_failure = failure
+        if isinstance(grant, Shed):
+            self._shed = self._shed.plus(result.outcome)
+        else:
+            if isinstance(grant, Leased):
+                self._mirror.last_failure = self.last_failure or ""
+            self._mirror.settle(grant, result, now)
+
+    def _spread(self) -> float:
+        return self._home.draw() if self.policy.jitter else 0.0
+
+    # ---- reading ----
+
+    def snapshot(self) -> CircuitBreakerSnapshot:
+        now = self.now()
+        self._settle_deferred()
+        with self._inside():
+            mirror = self._mirror
+            tell = self._publish(now)
+            standing, view = mirror.standing(now), mirror.view
+            shared_failure_at = view.last_failure_at / 1000 if view else 0.0
+            picture = CircuitBreakerSnapshot(
+                state=standing.state,
+                failure_count=mirror.failure_count(now),
+                success_count=mirror.success_count(),
+                last_failure_time=max(self._epoch(self._last_failure_at, now), shared_failure_at),
+                last_state_change=self._epoch(self._changed_at, now),
+                generation=mirror.generation,
+                retry_after=standing.retry_after,
+                age=max(0.0, now - mirror.received),
+                reason=standing.reason,
+                last_failure=self.last_failure or (view.last_failure or None if view else None),
+                shadow=self.policy.shadow,
+                would_have_rejected=self._shed,
+                own=standing.own,
+                limits=self._home.limits,
+            )
+        tell()
+        return picture
+
+    def due_since(self) -> float:
+        with self._inside():
+            return self._mirror.due_since(self.now())
+
+    # ---- operator ----
+
+    def override(self, to: Override, reason: str, author: str | None, expires_in: float | None) -> None:
+        self._operate(lambda now: self._mirror.force(to, now, reason, author, expires_in))
+
+    def release(self) -> None:
+        self._operate(self._mirror.release)
+
+    def reset(self) -> None:
+        def forget(now: float) -> None:
+            self._last_failure = self._last_failure_at = None
+            self._cancelled = 0
+            self._mirror.reset(now)
+
+        self._operate(forget)
+
+    def _operate(self, act: Callable[[float], None]) -> None:
+        now = self.now()
+        with self._inside():
+            self._begin()
+            act(now)
+            tell = self._publish(now)
+        tell()
+        self._touch()
+
+    # ---- for the home ----
+
+    def letters(self, now: float, *, everything: bool) -> list[Letter]:
+        """What is due to be sent."""
+        with self._inside():
+            mirror, reporter = self._mirror, self._home.reporter
+            mirror.last_failure = self.last_failure or ""
+            out = [Letter(self, wish, mirror.prepared(wish, reporter, now)) for wish in mirror.wishes()]
+            if mirror.flush_due(now, everything=everything, patience=self._home.staleness):
+                flush = mirror.flush(reporter, now)
+                out.insert(0, Letter(self, flush, flush))  # what was counted comes before what was made of it
+            return out
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to be sent."""
+        mirror = self._mirror
+        return mirror.ledger.empty and not mirror.restless
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something should be sent at once."""
+        return self._mirror.restless
+
+    def prepared(self, operation: ops.Get, now: float) -> ops.Operation:
+        """An operation that asks for nothing, as it goes out."""
+        with self._inside():
+            return self._mirror.prepared(operation, self._home.reporter, now)
+
+    def answered(self, operation: ops.Operation, view: View, now: float) -> None:
+        """The store's reply to one of its letters."""
+        self._update(lambda: self._mirror.answer(operation, view, now), now)
+
+    def heard(self, view: View, now: float) -> None:
+        """A view that nobody here has asked for."""
+        self._update(lambda: self._mirror.adopt(view, now), now)
+        self._touch()
+
+    def returned(self, operation: ops.Operation) -> None:
+        """A letter that did not arrive, as far as one knows. A flush stays frozen by itself."""
+        if not isinstance(operation, ops.Flush | ops.Get | ops.Goodbye):
+            with self._inside():
+                self._mirror.requeue(operation)
+
+    def store_lost(self, now: float) -> None:
+        """The store can't be reached."""
+        self._update(lambda: self._mirror.lost(now), now)
+
+    def _update(self, act: Callable[[], object], now: float) -> None:
+        self._settle_deferred()
+        with self._inside():
+            act()
+            tell = self._publish(now)
+        tell()
+        self._compare_policies()
+
+    def _compare_policies(self) -> None:
+        view = self._mirror.view
+        theirs = "" if view is None else view.policy
+        if theirs and theirs not in (self._foreign, self._hello.policy):
+            self._foreign = theirs
+            logger.warning(
+                "circuit %s: another process guards it with another policy; each decides by its own",
+                self.name,
+                extra={"circuit": self.name, "event": "policy_conflict"},
+            )
+
+    # ---- inside ----
+
+    def _begin(self) -> None:
+        """The first call says hello; the lock is held."""
+        if not self.used:
+            self.used = True
+            self._mirror.outbox.insert(0, self._hello)
+
+    def _touch(self) -> None:
+        if not self.idle:
+            self._home.touch(self, urgent=self.urgent)
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Hold the lock, and have settlements from below (finalisers, signal handlers) wait."""
+        with self._lock:
+            outer, self._busy = self._busy, True
+            try:
+                yield
+            finally:
+                self._busy = outer
+
+    def _defer(
+        self,
+        grant: Grant,
+        outcome: Outcome,
+        started: float,
+        failure: Gist | None,
+        retry_after: float | None,
+    ) -> None:
+        """Keep an outcome that a finaliser brings while this very thread is changing something."""
+        text = describe(failure) if failure is not None else None
+        self._deferred.append((grant, outcome, started, text, retry_after))
+        self._release()
+
+    def _settle_deferred(self) -> None:
+        while self._deferred:
+            try:
+                late = self._deferred.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            self.settle(*late)
+
+    def _publish(self, now: float) -> Callable[[], None]:
+        """Put what decides now where calls read it; returns what is left to do without the lock."""
+        mirror = self._mirror
+        if (
+            not mirror.passes or self._home.loop is not None
+        ):  # every call by `admit`, to be told of a wrong loop
+            self.era = None
+        elif self.era != mirror.admitted:
+            self.era = mirror.admitted
+        standing = mirror.standing(now)
+        self._reason = standing.reason
+        blocked = standing.state is OPEN and not self.policy.shadow
+        self._blocked_until = now + (standing.retry_after or 0.0) if blocked else -math.inf
+        if standing.state is self._state:
+            return _nothing
+        change = Transition(self._state, standing.state, mirror.generation, mirror.rule, standing.reason)
+        self._state = standing.state
+        self._changed_at = now
+        event = self._event(change, standing.retry_after, standing.own)
+        delivery = DISPATCHER.post(event, self._listeners)
+
+        def tell() -> None:
+            log_transition(event)
+            DISPATCHER.give_time(delivery)
+
+        return tell
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._busy = False
+        self.used = False
+        self._mirror.forked()
+        self._publish(self.now())
+
+
+def _nothing() -> None:
+    """Nothing to tell."""

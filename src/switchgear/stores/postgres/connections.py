@@ -1,0 +1,94 @@
+"""Connections to PostgreSQL, by psycopg, which is imported only here and only when a store is made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from switchgear.stores.shared import answered
+
+T = TypeVar("T")
+
+SCHEMES: Final = ("postgresql", "postgres")
+
+
+def checked_pool(pool_or_dsn: object) -> str:
+    """The DSN, or empty for a pool that can be used; `ValueError`, `TypeError` or `ImportError` otherwise."""
+    psycopg()
+    if isinstance(pool_or_dsn, str):
+        scheme, colon, _ = pool_or_dsn.partition("://")
+        if colon and scheme not in SCHEMES:
+            raise ValueError(f"PostgreSQL URL with scheme {scheme!r}: allowed are {', '.join(SCHEMES)}")
+        return pool_or_dsn
+    if not callable(getattr(pool_or_dsn, "connection", None)):
+        raise TypeError(
+            "a PostgreSQL store takes a DSN or a psycopg_pool.AsyncConnectionPool, "
+            f"got {type(pool_or_dsn).__module__}.{type(pool_or_dsn).__qualname__}"
+        )
+    return ""
+
+
+def psycopg() -> Any:
+    """The driver, or an `ImportError` that says what to install."""
+    try:
+        import psycopg
+    except ImportError as error:
+        raise ImportError("a PostgreSQL store needs psycopg: pip install 'switchgear[postgres]'") from error
+    return psycopg
+
+
+async def connect(dsn: str) -> Any:
+    """A connection that works behind a pooler too: no prepared statements, no open transactions."""
+    async with answered("PostgreSQL"):
+        return await psycopg().AsyncConnection.connect(dsn, autocommit=True, prepare_threshold=None)
+
+
+async def bounded(connection: Any, work: Awaitable[T], seconds: float) -> T:
+    """The result of `work` on this connection within `seconds`, or `TimeoutError` and the connection is gone.
+
+    Cancelling a query politely asks the server and waits for its answer: too long for one that hangs.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            connection.pgconn.finish()
+            task.cancel()
+            await asyncio.wait({task})
+    if task.cancelled():
+        raise TimeoutError(f"PostgreSQL did not answer within {seconds:g} s")
+    return task.result()
+
+
+class Connections:
+    """At most `limit` connections, each made when it is needed and kept for the next one."""
+
+    def __init__(self, dsn: str, limit: int) -> None:
+        self._dsn = dsn
+        self._free = asyncio.Semaphore(limit)
+        self._idle: list[Any] = []
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Any]:
+        """Borrow one.
+
+        After an error it is closed, and so are those that wait: they have met the same server.
+        """
+        async with self._free:
+            connection = self._idle.pop() if self._idle else await connect(self._dsn)
+            try:
+                yield connection
+            except BaseException:
+                connection.pgconn.finish()
+                await self.aclose()
+                raise
+            self._idle.append(connection)
+
+    async def aclose(self) -> None:
+        """Close those that nobody uses."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.close()

@@ -1,0 +1,462 @@
+"""A user's store of five coroutines in a breaker, through the real pump."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, CircuitState, Switchgear
+from switchgear.stores.sharing import flush
+from tests.stores.user_store import UserStore, eventually
+
+
+@pytest.fixture
+def store() -> UserStore:
+    return UserStore()
+
+
+@pytest.fixture(params=["sync", "async"])
+def fail(request: pytest.FixtureRequest):  # noqa: ANN201
+    """Makes `times` failing calls through a breaker; returns how many got through."""
+
+    def bad() -> None:
+        raise ValueError("bad")
+
+    async def bad_async() -> None:
+        raise ValueError("bad")
+
+    def sync(breaker: CircuitBreaker, times: int) -> int:
+        through = 0
+        for _ in range(times):
+            try:
+                breaker.call(bad)
+            except ValueError:
+                through += 1
+            except CircuitOpenError:
+                pass
+        return through
+
+    async def coroutine(breaker: CircuitBreaker, times: int) -> int:
+        through = 0
+        for _ in range(times):
+            try:
+                await breaker.call(bad_async)
+            except ValueError:
+                through += 1
+            except CircuitOpenError:
+                pass
+        return through
+
+    return sync if request.param == "sync" else lambda breaker, times: asyncio.run(coroutine(breaker, times))
+
+
+def test_the_state_goes_to_the_store(store: UserStore, fail) -> None:  # noqa: ANN001
+    breaker = CircuitBreaker("x", store=store, failure_threshold=3)
+    assert fail(breaker, 5) == 3
+    assert breaker.state == "open", "at once, whatever the store says"
+    eventually(lambda: store.circuit("x").state == "open")
+    assert (store.circuit("x").failure_count, store.count("record_failure")) == (3, 3)
+
+
+def test_the_state_comes_from_the_store(store: UserStore) -> None:
+    breaker = CircuitBreaker("x", store=store)
+    assert breaker.call(lambda: 1) == 1
+    asyncio.run(store.transition("x", CircuitState.OPEN))
+    eventually(lambda: breaker.state == "open")
+    with pytest.raises(CircuitOpenError, match="open in the store"):
+        breaker.call(lambda: 1)
+    asyncio.run(store.reset("x"))
+    eventually(lambda: breaker.state == "closed")
+
+
+def test_what_others_have_counted_counts_here_too(store: UserStore, fail) -> None:  # noqa: ANN001
+    for _ in range(4):
+        asyncio.run(store.record_failure("x"))
+    breaker = CircuitBreaker("x", store=store)
+    assert breaker.ready(10)
+    assert fail(breaker, 3) == 1
+
+
+def test_it_opens_probes_and_closes_again(store: UserStore, fail) -> None:  # noqa: ANN001
+    breaker = CircuitBreaker("x", store=store, failure_threshold=2, reset_timeout=0.05)
+    fail(breaker, 2)
+    eventually(lambda: store.circuit("x").state == "open")
+    eventually(lambda: breaker.snapshot().retry_after == 0.0)
+    assert breaker.call(lambda: 1) == 1
+    assert breaker.state == "closed"
+    eventually(lambda: store.circuit("x").state == "closed")
+    assert store.circuit("x").failure_count == 0
+
+
+def test_two_breakers_of_one_store_and_key_are_one_circuit(store: UserStore, fail) -> None:  # noqa: ANN001
+    one, other = (CircuitBreaker("x", store=store, failure_threshold=3) for _ in range(2))
+    fail(one, 2)
+    fail(other, 1)
+    assert (one.state, other.state) == ("open", "open")
+
+
+def test_calls_to_the_store_do_not_grow_with_successes(store: UserStore) -> None:
+    breaker = CircuitBreaker("x", store=store)
+    for _ in range(50_000):
+        breaker.call(int)
+    assert flush(store, 10)
+    assert 1 <= store.count("record_success") <= 20
+
+
+def test_a_store_that_hangs_slows_no_call(store: UserStore, fail) -> None:  # noqa: ANN001
+    breaker = CircuitBreaker("x", store=store, failure_threshold=3)
+    store.hangs = True
+    start = time.monotonic()
+    assert fail(breaker, 5) == 3
+    assert breaker.state == "open"
+    eventually(lambda: store.calls)
+    assert time.monotonic() - start < 0.9, "less than the store was given"
+
+
+def test_a_store_that_raises_is_told_once_and_used_again_when_it_is_back(
+    store: UserStore,
+    fail,  # noqa: ANN001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    breaker = CircuitBreaker("x", store=store, failure_threshold=3, reset_timeout=0.05)
+    store.error = ConnectionRefusedError("no disk")
+    fail(breaker, 3)
+    assert breaker.state == "open"
+    eventually(lambda: len(store.calls) > 3)
+    told = [r.message for r in caplog.records if "no disk" in r.message and "UserStore" in r.message]
+    assert len(told) == 1
+    assert "ConnectionRefusedError: no disk" in told[0]
+    assert "own evidence" in told[0]
+    store.error = None
+    eventually(lambda: store.circuit("x").state == "open")
+    eventually(lambda: breaker.snapshot().retry_after == 0.0)
+    assert breaker.call(lambda: 1) == 1
+    eventually(lambda: store.circuit("x").state == "closed")
+
+
+def test_a_store_that_blocks_its_thread_slows_no_call(store: UserStore) -> None:
+    release = threading.Event()
+
+    class Blocking(UserStore):
+        async def get_state(self, key: str):  # noqa: ANN202
+            release.wait(10)
+            return await super().get_state(key)
+
+    breaker = CircuitBreaker("x", store=Blocking())
+    start = time.monotonic()
+    for _ in range(1000):
+        breaker.call(int)
+    assert time.monotonic() - start < 5
+    release.set()
+
+
+def test_nothing_is_asked_before_the_first_call(store: UserStore) -> None:
+    breaker = CircuitBreaker("x", store=store)
+    assert breaker.state == "closed"
+    breaker.snapshot()
+    assert store.calls == []
+
+
+def test_ready_tells_whether_the_store_has_answered(store: UserStore) -> None:
+    asyncio.run(store.transition("x", CircuitState.OPEN))
+    breaker = CircuitBreaker("x", store=store)
+    assert breaker.ready(10)
+    assert breaker.state == "open"
+    store.hangs = True
+    other = CircuitBreaker("y", store=store)
+    assert not other.ready(0.01)
+    assert not asyncio.run(other.ready_async(0.01))
+
+
+def test_what_the_store_cannot_promise_is_said(store: UserStore) -> None:
+    limits = CircuitBreaker("x", store=store).snapshot().limits
+    assert limits == ("leases", "fencing", "push", "dedupe", "overrides")
+
+
+def test_an_override_holds_in_this_process(store: UserStore) -> None:
+    breaker = CircuitBreaker("x", store=store)
+    breaker.force_open("deploy", author="ann")
+    with pytest.raises(CircuitOpenError, match="ann: deploy"):
+        breaker.call(int)
+    asyncio.run(store.transition("x", CircuitState.OPEN))
+    assert flush(store, 10)
+    assert breaker.state == "forced-open"
+    breaker.reset()
+    assert breaker.state == "closed"
+    eventually(lambda: store.count("reset") == 1)
+    eventually(lambda: "x" not in store.circuits)
+
+
+def test_a_shadow_circuit_has_a_key_of_its_own(store: UserStore, fail) -> None:  # noqa: ANN001
+    breaker = CircuitBreaker("x", store=store, failure_threshold=2, mode="shadow")
+    assert fail(breaker, 4) == 4
+    assert breaker.state == "open"
+    eventually(lambda: store.circuit("x#shadow").state == "open")
+    assert "x" not in store.circuits
+
+
+def test_another_policy_for_the_same_key_is_refused(store: UserStore) -> None:
+    breaker = CircuitBreaker("x", store=store, failure_threshold=2)
+    with pytest.raises(ValueError, match="circuit 'x' has another policy in this process"):
+        CircuitBreaker("x", store=store, failure_threshold=3)
+    CircuitBreaker("x", store=UserStore(), failure_threshold=3)
+    CircuitBreaker("x", namespace="other", store=store, failure_threshold=3)
+    CircuitBreaker("x", store=store, failure_threshold=2)
+    assert breaker.policy == CircuitBreakerPolicy(failure_threshold=2)
+
+
+def test_the_policy_goes_with_the_last_breaker(store: UserStore) -> None:
+    breaker = CircuitBreaker("x", store=store, failure_threshold=2)
+    del breaker
+    assert CircuitBreaker("x", store=store, failure_threshold=3).policy.failure_threshold == 3
+
+
+# ---- scopes ----
+
+
+def test_a_scope_binds_flushes_and_closes(store: UserStore, fail) -> None:  # noqa: ANN001
+    gear = Switchgear(failure_threshold=100)
+    breaker = gear.breaker("x")
+    fail(breaker, 1)
+    assert store.calls == []
+    with gear.open(store):
+        fail(breaker, 7)
+    assert (store.circuit("x").failure_count, store.closed) == (7, 1)
+    fail(breaker, 1)
+    assert store.circuit("x").failure_count == 7
+
+
+def test_an_async_scope_does_not_block_its_loop(store: UserStore) -> None:
+    ticks = 0
+
+    async def ticking() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        gear = Switchgear()
+        breaker = gear.breaker("x")
+        task = asyncio.create_task(ticking())
+        async with gear.open(store):
+            async with breaker:
+                pass
+            store.hangs = True
+            async with breaker as call:
+                call.failure()
+            before = ticks
+        assert ticks > before + 5
+        task.cancel()
+
+    asyncio.run(main())
+    assert store.closed == 1
+
+
+# ---- threads and loops ----
+
+
+def test_threads_and_loops_share_one_circuit(store: UserStore) -> None:
+    breaker = CircuitBreaker("x", store=store, failure_threshold=100_000)
+    barrier = threading.Barrier(6)
+
+    def in_thread() -> None:
+        barrier.wait()
+        for _ in range(200):
+            with breaker.acquire() as call:
+                call.failure("bad")
+
+    async def calls() -> None:
+        for _ in range(200):
+            async with breaker as call:
+                call.failure("bad")
+
+    def in_loop() -> None:
+        barrier.wait()
+        asyncio.run(calls())
+
+    threads = [threading.Thread(target=target) for target in [in_thread] * 3 + [in_loop] * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert flush(store, 20)
+    assert store.circuit("x").failure_count == 1200
+
+
+def test_one_thread_serves_all_stores() -> None:
+    stores = [UserStore() for _ in range(5)]
+    breakers = [CircuitBreaker("x", store=store) for store in stores]
+    for breaker in breakers:
+        breaker.call(int)
+    for store in stores:
+        eventually(lambda store=store: store.calls)
+    assert [thread.name for thread in threading.enumerate()].count("switchgear-pump") == 1
+
+
+def test_a_store_that_no_breaker_uses_is_forgotten() -> None:
+    import weakref
+
+    store = UserStore()
+    gone = weakref.ref(store)
+    CircuitBreaker("x", store=store).call(int)
+    eventually(lambda: store.count("record_success"))
+    del store
+    eventually(lambda: gone() is None)
+
+
+# ---- processes ----
+
+
+def child(code: str, **environment: str) -> str:
+    """What a fresh process prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+SETUP = """
+import asyncio, os, sys, sqlite3, threading, multiprocessing
+from examples.sqlite_store import SQLiteStore
+from switchgear import CircuitBreaker
+path = {path!r}
+breaker = CircuitBreaker("x", store=SQLiteStore(path), failure_threshold=100)
+def fail(times):
+    for _ in range(times):
+        breaker.acquire().failure("bad")
+def counted():
+    return asyncio.run(SQLiteStore(path).get_state("x")).failure_count
+"""
+
+
+@pytest.fixture
+def setup(tmp_path) -> str:  # noqa: ANN001
+    return SETUP.format(path=str(tmp_path / "circuits.db"))
+
+
+def test_what_is_queued_is_sent_when_the_interpreter_ends(setup: str) -> None:
+    child(setup + "fail(7)")
+    assert child(setup + "print(counted())") == "7\n"
+
+
+def test_what_other_threads_count_while_it_ends_is_sent_too(setup: str) -> None:
+    child(
+        setup
+        + """
+fail(1)
+ended = threading.main_thread()
+def late():
+    ended.join()
+    fail(3)
+threading.Thread(target=late).start()
+"""
+    )
+    assert int(child(setup + "print(counted())")) >= 1
+
+
+def test_an_exception_at_the_end_does_not_keep_it_from_being_sent(setup: str) -> None:
+    child(setup + "fail(3)\ntry:\n    sys.exit(0)\nfinally:\n    fail(1)")
+    assert child(setup + "print(counted())") == "4\n"
+
+
+def test_a_forked_child_counts_for_itself(setup: str) -> None:
+    code = """
+from switchgear.stores.sharing import flush
+fail(2)
+flush(breaker.circuit._home.store._store, 10)
+fail(10)
+pid = os.fork()
+fail(5)
+flush(breaker.circuit._home.store._store, 10)
+if pid == 0:
+    os._exit(0)
+os.waitpid(pid, 0)
+print(counted())
+"""
+    assert child(setup + code) == "22\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_send_what_they_have(setup: str, method: str, tmp_path) -> None:  # noqa: ANN001
+    module = tmp_path / "work_of_a_child.py"
+    module.write_text(setup + "def work():\n    fail(5)\n")
+    code = f"""
+import multiprocessing
+from work_of_a_child import work, fail, counted
+if __name__ == "__main__":
+    fail(1)
+    process = multiprocessing.get_context({method!r}).Process(target=work)
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+"""
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    paths = os.pathsep.join([str(tmp_path), os.getcwd()])  # noqa: PTH109
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert child(setup + "print(counted())") == "6\n"
+
+
+def test_two_processes_share_a_circuit(setup: str) -> None:
+    code = """
+small = CircuitBreaker("shared", store=breaker.circuit._home.store._store, failure_threshold=4)
+small.ready(10)
+for _ in range(2):
+    small.acquire().failure("bad")
+"""
+    child(setup + code)
+    assert child(setup + code + "print(small.state)") == "open\n"
+    assert child(setup + code.split("for")[0] + "print(small.state)") == "open\n"
+
+
+def test_a_hanging_store_does_not_hold_up_the_end() -> None:
+    code = """
+import asyncio
+from switchgear import CircuitBreaker
+from tests.stores.user_store import UserStore
+import logging
+logging.disable()
+store = UserStore()
+store.hangs = True
+CircuitBreaker("x", store=store).acquire().failure("bad")
+"""
+    start = time.monotonic()
+    child(code)
+    assert time.monotonic() - start < 15
+
+
+def test_switched_off_nothing_starts_and_nothing_is_written() -> None:
+    code = """
+import threading
+from switchgear import CircuitBreaker
+from tests.stores.user_store import UserStore
+import logging
+logging.disable()
+store = UserStore()
+breaker = CircuitBreaker("x", store=store, failure_threshold=1)
+for _ in range(3):
+    breaker.acquire().failure("bad")
+print(breaker.state, store.calls, threading.active_count())
+"""
+    assert child(code, SWITCHGEAR_OFF="1") == "disabled [] 1\n"
