@@ -1,0 +1,7 @@
+"""`python -m switchgear`."""
+
+import sys
+
+from switchgear.cli import main
+
+sys.exit(main())

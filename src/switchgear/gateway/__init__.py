@@ -1,0 +1,1 @@
+"""The HTTP gateway: routes in front of services, each guarded by circuits."""
