@@ -1,0 +1,55 @@
+"""How many requests are under way at once: a bound, and a bounded queue before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from switchgear.gateway.answers import problem
+from switchgear.gateway.timeouts import TimeoutQueue
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from switchgear.gateway.config.model import Limits
+    from switchgear.gateway.proxy import Exchange
+
+
+class Admission:
+    """Starts at most `limit` exchanges at once. `limits.queue` more wait, first come first served.
+
+    Who waits longer than for the first byte of an answer, or finds the queue full, gets a 503; no circuit
+    hears of it, since no service was asked.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, limits: Limits) -> None:
+        self._limit = limit
+        self._size = limits.queue
+        self._queue: TimeoutQueue[Exchange] = TimeoutQueue(loop, limits.first_byte, _refuse)
+        self._running: set[Exchange] = set()
+
+    def enter(self, exchange: Exchange) -> None:
+        """Starts an exchange now or later, or refuses it."""
+        if len(self._running) < self._limit:
+            self._start(exchange)
+        elif len(self._queue.waiting) < self._size:
+            self._queue.add(exchange)
+        else:
+            _refuse(exchange)
+
+    def leave(self, exchange: Exchange) -> None:
+        """An exchange is over: the next one starts."""
+        if exchange in self._running:
+            self._running.discard(exchange)
+            oldest = self._queue.pop_oldest()
+            if oldest is not None:
+                self._start(oldest)
+        else:
+            self._queue.discard(exchange)
+
+    def _start(self, exchange: Exchange) -> None:
+        self._running.add(exchange)
+        exchange.descend(0)
+
+
+def _refuse(exchange: Exchange) -> None:
+    exchange.send_answer(problem(503, "Too many requests are under way."))

@@ -1,0 +1,131 @@
+"""Circuits as the gateway uses them: what of an answer is evidence, and what a rejected client is told."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from switchgear import CircuitOpenError
+from switchgear.gateway.answers import Rejection
+from switchgear.gateway.exchange import BufferedResponse, UpstreamFailure
+from switchgear.gateway.http1.fields import cut_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from switchgear import CircuitBreaker, CircuitBreakerPolicy, Permit, Switchgear
+    from switchgear.gateway.answers import Answer
+    from switchgear.gateway.config.model import Circuit
+
+
+class Head(Protocol):
+    """What a circuit sees of an answer; `fields` are lines."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def fields(self) -> bytes: ...
+
+
+class Guard:
+    """A circuit at the place where it guards something: a route, a service, an endpoint."""
+
+    __slots__ = ("_failures", "_judge", "_rejection", "breaker", "enter", "key", "try_enter")
+
+    def __init__(self, circuit: Circuit, owner: Switchgear) -> None:
+        # The policy's callables are asked about answers, here; the breaker itself only hears of outcomes.
+        bare = replace(circuit.policy, failure_if=None, retry_after_from=None, ignore=())
+        self.key = circuit.key
+        self.breaker: CircuitBreaker = owner.breaker(circuit.key, policy=bare)
+        # Bound once: requests pay for no method around them.
+        self.try_enter: Callable[[], Permit | None] = self.breaker.try_acquire
+        """A permit, or `None` when a store has to be asked first (`enter`). Raises `CircuitOpenError`."""
+        self.enter: Callable[[], Awaitable[Permit]] = self.breaker.acquire_async
+        """Waits for a permit. Raises `CircuitOpenError`."""
+        self._failures = circuit.policy.failure_statuses or frozenset()
+        self._judge = _Judge(circuit.policy) if _asks(circuit.policy) else None
+        self._rejection = Rejection(circuit.error_status, circuit.error_body)
+
+    def answered(self, permit: Permit, head: Head) -> None:
+        """The guarded call ended with an answer."""
+        if self._judge is not None:
+            self._judge.settle(permit, self._failures, BufferedResponse(head.status, cut_fields(head.fields)))
+        elif head.status in self._failures:
+            permit.failure(f"status {head.status}")
+        else:
+            permit.success()
+
+    def failed(self, permit: Permit, failure: UpstreamFailure) -> None:
+        """The guarded call ended without a usable answer."""
+        permit.failure(failure)
+
+    def cut_off(self, failure: UpstreamFailure) -> None:
+        """An answer whose head counted already was cut off in its body: one more failure."""
+        # The first permit is spent. While open there is nothing to add, and no store is asked for a lease for
+        # this.
+        with contextlib.suppress(CircuitOpenError):
+            permit = self.breaker.try_acquire()
+            if permit is not None:
+                permit.failure(failure)
+
+    def rejection(self, error: CircuitOpenError) -> Answer:
+        """What the client is told while the circuit is open."""
+        return self._rejection.answer(error.retry_after)
+
+
+def _asks(policy: CircuitBreakerPolicy) -> bool:
+    return (
+        policy.failure_if is not None or policy.retry_after_from is not None or _is_predicate(policy.ignore)
+    )
+
+
+def _is_predicate(value: object) -> bool:
+    return callable(value) and not isinstance(value, type)
+
+
+class _Judge:
+    """The callables of a policy, which decide over the head of an answer (its body is empty for them)."""
+
+    __slots__ = ("_failed", "_ignored", "_retry_after")
+
+    def __init__(self, policy: CircuitBreakerPolicy) -> None:
+        self._ignored = policy.ignore if _is_predicate(policy.ignore) else None
+        self._failed = policy.failure_if
+        self._retry_after = policy.retry_after_from
+
+    def settle(self, permit: Permit, failures: frozenset[int], response: BufferedResponse) -> None:
+        try:
+            outcome, retry_after = self._decide(failures, response)
+        except Exception as error:
+            permit.failure(error)
+            return
+        if outcome is None:
+            permit.cancel()
+        elif outcome:
+            permit.success()
+        else:
+            permit.failure(f"status {response.status}", retry_after=retry_after)
+
+    def _decide(
+        self, failures: frozenset[int], response: BufferedResponse
+    ) -> tuple[bool | None, float | None]:
+        if self._ignored is not None and self._ignored(response):  # type: ignore[operator, arg-type]  # a predicate
+            return None, None
+        if response.status not in failures and not (self._failed is not None and self._failed(response)):
+            return True, None
+        return False, _seconds(self._retry_after, response)
+
+
+def _seconds(
+    read: Callable[[BufferedResponse], float | timedelta | None] | None, response: BufferedResponse
+) -> float | None:
+    wanted = None if read is None else read(response)
+    return wanted.total_seconds() if isinstance(wanted, timedelta) else wanted
+
+
+def guard_for(circuit: Circuit | None, owner: Switchgear) -> Guard | None:
+    """The guard of a place; places whose circuits have one key share a breaker, each with its own words."""
+    return None if circuit is None else Guard(circuit, owner)

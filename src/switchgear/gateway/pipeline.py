@@ -1,0 +1,127 @@
+"""What is done for a route, put together once, when the gateway starts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from switchgear.gateway.aggregate import Aggregator
+from switchgear.gateway.buffered import BufferedFetch
+from switchgear.gateway.circuits import Guard, guard_for
+from switchgear.gateway.policies import Policy
+from switchgear.gateway.policies.circuit_breaker import CircuitBreakerLayer
+from switchgear.gateway.policies.timeout import TimeoutLayer
+from switchgear.gateway.policies.user import UserLayer
+from switchgear.gateway.stale import StaleStore
+from switchgear.gateway.timeouts import TimeoutQueue
+from switchgear.gateway.upstream.service import Upstreams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from switchgear import Switchgear
+    from switchgear.gateway.config.model import GatewayConfig, Limits, Route
+    from switchgear.gateway.policies import Layer
+    from switchgear.gateway.proxy import Exchange
+    from switchgear.gateway.upstream.service import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A route, ready to be run: its layers from the outside inwards, and what is inside of them."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    guards: tuple[Guard, ...]
+    """The route's own circuits, which hear of an answer that is cut off after its head."""
+    limits: Limits
+    upstream: Upstream
+    """The service of a streamed route (of a merged one: the first)."""
+    aggregator: Aggregator | None = None
+    deadline: TimeoutQueue[Exchange] | None = None
+    log_fields: str = ""
+
+
+class Planner:
+    """Makes the plans of a gateway's routes, and owns what they share."""
+
+    def __init__(self, config: GatewayConfig, owner: Switchgear) -> None:
+        self._limits = config.limits
+        self._owner = owner
+        self._upstreams = Upstreams(owner, config.limits)
+        self._stale = StaleStore()
+        self._loop = asyncio.get_running_loop()
+
+    def plan(self, route: Route) -> Plan:
+        """The plan of a route. Raises `ValueError` for a policy that is there twice, or is none."""
+        guard = guard_for(route.circuit, self._owner)
+        upstreams = {service.name: self._upstreams.make(service) for service in route.services}
+        return Plan(
+            str(route),
+            self._layers(route, guard),
+            () if guard is None else (guard,),
+            self._limits,
+            next(iter(upstreams.values())),
+            None if route.streamed else self._aggregator(route, upstreams),
+            self._deadline(route),
+            _log_fields(route),
+        )
+
+    async def close(self) -> None:
+        """Drops all connections to upstreams."""
+        await self._upstreams.close()
+
+    def _layers(self, route: Route, guard: Guard | None) -> tuple[Layer, ...]:
+        layers: list[Layer] = []
+        if guard is not None:
+            layers.append(CircuitBreakerLayer(guard))
+        if (
+            route.timeout is not None and route.streamed
+        ):  # the aggregator of a merged route keeps time by itself
+            layers.append(TimeoutLayer(self._loop, route.timeout))
+        layers += (UserLayer(_checked(policy, route)) for policy in route.policies)
+        return in_order(layers, route)
+
+    def _aggregator(self, route: Route, upstreams: dict[str, Upstream]) -> Aggregator:
+        fetch = BufferedFetch(upstreams, self._limits.buffered_part)
+        return Aggregator(route, fetch, self._stale, self._loop.time)
+
+    def _deadline(self, route: Route) -> TimeoutQueue[Exchange] | None:
+        if route.deadline is None or not route.streamed:
+            return None
+        return TimeoutQueue(self._loop, route.deadline, _expire)
+
+
+def in_order(layers: Iterable[Layer], route: object) -> tuple[Layer, ...]:
+    """Lower priority outside; equal ones as declared. Raises `ValueError` for two of one name."""
+    ordered = tuple(sorted(layers, key=lambda layer: layer.priority))
+    names = [layer.name for layer in ordered]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{route}: policy {twice!r} is there twice")
+    return ordered
+
+
+def _checked(policy: object, route: Route) -> Policy:
+    if not isinstance(policy, Policy):
+        raise ValueError(  # noqa: TRY004 - it is a mistake in the configuration like the others
+            f"{route}: {policy!r} is no policy: "
+            "it needs name, priority and an async __call__(request, call_next)"
+        )
+    return policy
+
+
+def _expire(exchange: Exchange) -> None:
+    exchange.expire()
+
+
+def _log_fields(route: Route) -> str:
+    """What an access line says of the route: members of a JSON object, with a comma before each."""
+    members: dict[str, object] = {"http.route": route.path.canonical}
+    members["service"] = ",".join(service.name for service in route.services)
+    circuit = route.circuit or next((s.circuit for s in route.services if s.circuit), None)
+    if circuit is not None:
+        members["circuit"] = circuit.key
+    return "," + json.dumps(members)[1:-1]

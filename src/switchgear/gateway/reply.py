@@ -1,0 +1,96 @@
+"""The answer to one request, framed for the client that asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from switchgear.gateway.http1.bodies import LAST_CHUNK, encode_chunk
+from switchgear.gateway.http1.writing import connection_field, date_field, write_answer, write_head
+
+if TYPE_CHECKING:
+    from switchgear.gateway.answers import Answer
+    from switchgear.gateway.http1.client import ClientConnection
+    from switchgear.gateway.http1.request import RequestHead
+    from switchgear.gateway.http1.response import WholeAnswer
+
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+class Reply:
+    """Sends one answer: a whole one, one of the gateway's own, or a head and then content as it comes.
+
+    What most requests never touch is a default on the class: making an object costs as much as it sets.
+    """
+
+    status = 0
+    """0: nothing is sent yet."""
+    origin = ""
+    """Why the gateway answered by itself; empty for an upstream's answer."""
+    bytes_out = 0
+    continued = False
+    """Whether the client was asked for its body by `100 Continue`."""
+    _chunked = False
+    _keep = False
+
+    def __init__(self, client: ClientConnection, request: RequestHead, started: float) -> None:
+        self.client = client
+        self.request = request
+        self.started = started
+        self.to_head = request.method == b"HEAD"
+        self.received_whole = request.length == 0
+
+    def send_whole(self, answer: WholeAnswer) -> None:
+        """Sends an upstream's answer as it came."""
+        self.status, wire, fields_end = answer
+        client = self.client
+        keep = client.may_keep(self)
+        if not keep or self.request.http10:
+            field = connection_field(keep, self.request.http10)
+            wire = wire[:fields_end] + field + wire[fields_end:]
+        self.bytes_out = len(wire)
+        client.write(wire)
+        client.finished(self, keep)
+
+    def send_answer(self, answer: Answer) -> None:
+        """Sends an answer of the gateway's own."""
+        self.status = answer.status
+        self.origin = next(
+            (value.decode() for name, value in answer.headers if name == b"switchgear-origin"), ""
+        )
+        keep = self.client.may_keep(self)
+        connection = connection_field(keep, self.request.http10)
+        headers = (*answer.headers, date_field())
+        self._write(write_answer(answer.status, headers, answer.body, connection, self.to_head))
+        self.client.finished(self, keep)
+
+    def send_head(self, status: int, reason: bytes, fields: bytes, length: int) -> None:
+        """Begins an answer whose body, of `length`, follows as `send_content`."""
+        self.status = status
+        self._keep = self.client.may_keep(self)
+        framing = b""
+        if length < 0:
+            if self.request.http10:
+                self._keep = False  # only the connection's end can end this body
+            else:
+                self._chunked = True
+                framing = _CHUNKED
+        self._write(
+            write_head(status, reason, fields, framing + connection_field(self._keep, self.request.http10))
+        )
+
+    def send_content(self, data: bytes) -> None:
+        self._write(encode_chunk(data) if self._chunked else data)
+
+    def send_end(self, trailers: bytes) -> None:
+        """The answer is complete. Trailers can only follow a chunked body, and are dropped with any other."""
+        if self._chunked:
+            self._write(LAST_CHUNK + trailers + b"\r\n")
+        self.client.finished(self, self._keep)
+
+    def cut_off(self) -> None:
+        """An answer that can't be completed must not look complete."""
+        self.client.cut_off(self)
+
+    def _write(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self.client.write(data)

@@ -1,0 +1,61 @@
+"""What every process that serves does, alone or as one of several: its log, its event loop, its good end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from switchgear.gateway.server import Gateway
+
+_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FORMAT_OF_ONE: Final = "%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s"
+
+
+def configure_log(level: str, *, one_of_many: bool = False) -> None:
+    """The program's log goes to standard error; of several processes each line says which."""
+    logging.basicConfig(level=level.upper(), format=_FORMAT_OF_ONE if one_of_many else _FORMAT)
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster event loop where it is installed."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
+
+
+def stop_signal() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT from now on."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def serve(
+    gateway: Gateway,
+    stop: asyncio.Event,
+    started: Callable[[], None],
+    listeners: Sequence[socket.socket] = (),
+) -> None:
+    """Runs until `stop` is set, then drains. Raises what `Gateway.start` does."""
+    await gateway.start(listeners)
+    # What start-up made lives as long as the process: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    started()
+    try:
+        await stop.wait()
+        await gateway.drain()
+    finally:
+        with contextlib.suppress(OSError):  # a log on a full disk must not keep the process
+            await gateway.close()

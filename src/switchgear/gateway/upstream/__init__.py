@@ -1,0 +1,1 @@
+"""The way to a service: connections, their pools, and one attempt."""

@@ -1,0 +1,245 @@
+"""One try at a service: its circuit's permit, its timeout, a connection, and the answer.
+
+Callbacks all the way: on the usual path there is no task, no future and no timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from switchgear import CircuitOpenError
+from switchgear.gateway.exchange import UpstreamFailure
+
+if TYPE_CHECKING:
+    from switchgear import Permit
+    from switchgear.gateway.circuits import Guard
+    from switchgear.gateway.http1.response import ResponseHead, WholeAnswer
+    from switchgear.gateway.upstream.connection import UpstreamConnection
+    from switchgear.gateway.upstream.service import Upstream, UpstreamEndpoint
+
+
+class Caller(Protocol):
+    """Who makes an attempt, and is told how it goes.
+
+    Either `answered`, or `head`, any number of `content` and `finished`; `failed` may come at any time
+    instead, and nothing after it. `rejected` comes instead of everything.
+    """
+
+    @property
+    def to_head(self) -> bool:
+        """Whether the request is HEAD."""
+        ...
+
+    @property
+    def sent_whole(self) -> bool:
+        """Whether `write_request` gives the whole request; otherwise its body follows when `admitted`."""
+        ...
+
+    @property
+    def may_resend(self) -> bool:
+        """Whether sending the request twice does no harm."""
+        ...
+
+    def write_request(self, endpoint: UpstreamEndpoint) -> bytes: ...
+    def admitted(self) -> None: ...
+    def rejected(self, error: CircuitOpenError) -> None: ...
+    def answered(self, answer: WholeAnswer) -> None: ...
+    def interim(self, head: ResponseHead) -> None: ...
+    def head(self, head: ResponseHead) -> None: ...
+    def content(self, data: bytes) -> None: ...
+    def finished(self, trailers: bytes) -> None: ...
+    def failed(self, failure: UpstreamFailure) -> None: ...
+    def writable(self, ready: bool) -> None: ...
+
+
+class Attempt:
+    """One try.
+
+    `whole`: for circuit and timeout the call lasts until the body is there; otherwise until the head is.
+    """
+
+    _whole = False
+    _permit: Permit | None = None
+    _endpoint: UpstreamEndpoint
+    _connection: UpstreamConnection | None = None
+    _task: asyncio.Task[None] | None = None  # asks for a permit, or connects
+    _head: ResponseHead | None = None
+    _resent = False
+    _paused = False
+
+    def __init__(self, upstream: Upstream, caller: Caller, *, whole: bool = False) -> None:
+        self._upstream = upstream
+        self._caller = caller
+        if whole:
+            self._whole = True
+
+    # ---- what the caller calls
+
+    def start(self) -> None:
+        guard = self._upstream.guard
+        if guard is not None:
+            try:
+                self._permit = guard.try_enter()
+            except CircuitOpenError as error:
+                self._caller.rejected(error)
+                return
+            if self._permit is None:
+                self._task = asyncio.get_running_loop().create_task(self._enter(guard))
+                return
+        self._connect()
+
+    def abort(self) -> None:
+        """The caller has lost interest: the upstream call ends now, and says nothing about the service."""
+        self._drop()
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            permit.cancel()
+
+    def send_body(self, data: bytes) -> None:
+        if self._connection is not None:
+            self._connection.send_body(data)
+
+    def end_body(self, data: bytes) -> None:
+        """The request is complete (`data` ends its body on the wire): now the upstream is waited for."""
+        if self._connection is not None:
+            self._connection.end_body(data)
+            if self._head is None:
+                self._upstream.idle.discard(self)
+                self._upstream.waits.add(self)
+
+    def pause(self) -> None:
+        """Takes no more of the answer for now, which is not the upstream's fault: its time stands still."""
+        if self._connection is not None and not self._paused:
+            self._paused = True
+            self._upstream.idle.discard(self)
+            self._connection.pause()
+
+    def resume(self) -> None:
+        if self._connection is not None and self._paused:
+            self._paused = False
+            if self._head is not None:
+                self._upstream.idle.renew(self)
+            self._connection.resume()
+
+    def expire(self) -> None:
+        """The wait for the upstream is over."""
+        self._fail(UpstreamFailure("timeout", "no answer in time"))
+
+    # ---- what pool and connection call
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        self._task = None
+        self._send(connection)
+
+    def not_connected(self, failure: UpstreamFailure) -> None:
+        self._task = None
+        self._fail(failure)
+
+    def answered(self, answer: WholeAnswer) -> None:
+        self._connection = None
+        upstream, permit = self._upstream, self._permit
+        upstream.waits.discard(self)
+        if permit is not None and upstream.guard is not None:
+            self._permit = None
+            upstream.guard.answered(permit, answer)
+        self._caller.answered(answer)
+
+    def interim(self, head: ResponseHead) -> None:
+        self._caller.interim(head)
+
+    def head(self, head: ResponseHead) -> None:
+        self._head = head
+        if not self._whole:
+            self._upstream.waits.discard(self)
+            self._settle(head)
+        self._upstream.idle.renew(self)
+        self._caller.head(head)
+
+    def content(self, data: bytes) -> None:
+        if not self._paused:  # what came in one piece with the head may follow a pause
+            self._upstream.idle.renew(self)
+        self._caller.content(data)
+
+    def finished(self, trailers: bytes) -> None:
+        self._connection = None
+        self._end_waits()
+        if self._whole and self._head is not None:
+            self._settle(self._head)
+        self._caller.finished(trailers)
+
+    def broke(self, failure: UpstreamFailure, unused: bool) -> None:
+        self._connection = None
+        if unused and self._caller.may_resend and not self._resent:
+            # The service never saw the request, which is evidence of nothing: the permit goes along.
+            self._resent = True
+            self._task = self._endpoint.pool.connect(self)
+        else:
+            self._fail(failure)
+
+    def writable(self, ready: bool) -> None:
+        if not ready:
+            self._upstream.idle.renew(self)
+        elif self._head is None:
+            self._upstream.idle.discard(self)
+        self._caller.writable(ready)
+
+    # ---- on the way
+
+    async def _enter(self, guard: Guard) -> None:
+        try:
+            self._permit = await guard.enter()
+        except CircuitOpenError as error:
+            self._task = None
+            self._caller.rejected(error)
+        else:
+            self._task = None
+            self._connect()
+
+    def _connect(self) -> None:
+        self._endpoint = endpoint = self._upstream.choose()
+        if self._caller.sent_whole:
+            self._upstream.waits.add(self)
+        connection = endpoint.pool.take()
+        if connection is not None:
+            self._send(connection)
+        else:
+            self._task = endpoint.pool.connect(self)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        caller = self._caller
+        wire = caller.write_request(self._endpoint)
+        connection.send(self, wire, to_head=caller.to_head, complete=caller.sent_whole)
+        if not caller.sent_whole:
+            caller.admitted()
+
+    def _settle(self, head: ResponseHead) -> None:
+        permit, self._permit = self._permit, None
+        guard = self._upstream.guard
+        if permit is not None and guard is not None:
+            guard.answered(permit, head)
+
+    def _fail(self, failure: UpstreamFailure) -> None:
+        self._drop()
+        permit, self._permit = self._permit, None
+        guard = self._upstream.guard
+        if guard is not None:
+            if permit is not None:
+                guard.failed(permit, failure)
+            else:
+                guard.cut_off(failure)
+        self._caller.failed(failure)
+
+    def _drop(self) -> None:
+        self._end_waits()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+
+    def _end_waits(self) -> None:
+        self._upstream.waits.discard(self)
+        self._upstream.idle.discard(self)
