@@ -12,7 +12,7 @@ from switchgear import CircuitBreaker
 from switchgear.testing import ManualClock
 
 
-class Boom(Exception):  # it stands in every test
+class Boom(Exception):  # it stands in every test  # noqa: N818  # it stands in every test
     """The failure of a guarded service."""
 
 

@@ -45,9 +45,12 @@ def test_the_message_says_all_of_it() -> None:
         (("a", CircuitState.OPEN, 0.0, "", None), "circuit 'a' is open; a probe is due"),
         (("a", CircuitState.OPEN, 1234.5678, "r", None), "circuit 'a' is open; r; next probe in 1234.57 s"),
         (("a", "half-open", 0.25, "", None), "circuit 'a' is half-open; next probe in 0.25 s"),
-        (("a", CircuitState.FORCED_OPEN, None, "by hand", "E: x"), "circuit 'a' is forced-open; by hand; last failure: E: x; no time is set for the next probe"),
+        (
+            ("a", CircuitState.FORCED_OPEN, None, "by hand", "E: x"),
+            "circuit 'a' is forced-open; by hand; last failure: E: x; no time is set for the next probe",
+        ),
     ],
-)  # fmt: skip
+)
 def test_messages(fields: tuple[Any, ...], text: str) -> None:
     assert str(CircuitOpenError(*fields)) == text
 

@@ -127,7 +127,7 @@ def test_the_same_template_gives_the_same_family(sg: Switchgear, hosts: BreakerF
     same = {"failure_threshold": 1, "reset_timeout": 30, "reset_timeout_max": 300}
     assert sg.breakers("host:{}", limit=2, **same) is hosts
     for limit, fields in ((3, same), (2, {"failure_threshold": 9})):
-        with pytest.raises(ValueError, match="family 'host:{}' exists with another policy or limit"):
+        with pytest.raises(ValueError, match=r"family 'host:\{\}' exists with another policy or limit"):
             sg.breakers("host:{}", limit=limit, **fields)
 
 

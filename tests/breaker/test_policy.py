@@ -37,21 +37,32 @@ DEFAULTS: dict[str, Any] = {
 COUNT = "an integer of at least 1"
 DURATION = "a duration over 0 (seconds or timedelta)"
 SHARE = "a number in (0, 1]"
+STATUSES = "a collection of statuses in 100-599"
 TYPES = "an exception type, a tuple of them or a predicate"
 
+OUT_OF_RANGE: list[tuple[tuple[str, ...], str, tuple[Any, ...]]] = [
+    (("minimum_calls", "half_open_max", "success_threshold"), COUNT, (0, -1, 1.5, True, "3", None)),
+    (("failure_threshold",), f"{COUNT}, or None", (0, 2.0, False, 10**10)),
+    (
+        ("reset_timeout", "reset_timeout_max", "probe_timeout"),
+        DURATION,
+        (0, -1, math.nan, math.inf, 10**400, "30s", True, None, timedelta(0), 10**9),
+    ),
+    (("window", "slow_call_duration"), f"{DURATION}, or None", (0, -0.5, math.nan, "1m")),
+    (("failure_rate", "slow_call_rate"), f"{SHARE}, or None", (0, 1.01, -0.1, math.nan, True, "50%")),
+    (("reset_timeout_factor",), "a number of at least 1", (0.5, math.inf, True, None)),
+    (("jitter",), "a number in [0, 1)", (1, -0.1, None, "0.1")),
+    (("retry_after_from", "failure_if"), "a callable, or None", (5, "len")),
+    (("failure_on", "ignore"), TYPES, (5, int, (int,), "ValueError")),
+    (("failure_statuses",), f"{STATUSES}, or None", ({99}, {600}, {True}, "500", [500.0], 500, iter([500]))),
+    (("mode",), "'enforce' or 'shadow'", ("Shadow", None, 1)),
+]
 WRONG = [
-    *[(name, value, COUNT) for name in ("minimum_calls", "half_open_max", "success_threshold") for value in (0, -1, 1.5, True, "3", None)],
-    *[("failure_threshold", value, f"{COUNT}, or None") for value in (0, 2.0, False, 10**10)],
-    *[(name, value, DURATION) for name in ("reset_timeout", "reset_timeout_max", "probe_timeout") for value in (0, -1, math.nan, math.inf, 10**400, "30s", True, None, timedelta(0), 10**9)],
-    *[(name, value, f"{DURATION}, or None") for name in ("window", "slow_call_duration") for value in (0, -0.5, math.nan, "1m")],
-    *[(name, value, f"{SHARE}, or None") for name in ("failure_rate", "slow_call_rate") for value in (0, 1.01, -0.1, math.nan, True, "50%")],
-    *[("reset_timeout_factor", value, "a number of at least 1") for value in (0.5, math.inf, True, None)],
-    *[("jitter", value, "a number in [0, 1)") for value in (1, -0.1, None, "0.1")],
-    *[(name, 5, "a callable, or None") for name in ("retry_after_from", "failure_if")],
-    *[(name, value, TYPES) for name in ("failure_on", "ignore") for value in (5, int, (int,), "ValueError")],
-    *[("failure_statuses", value, "a collection of statuses in 100-599, or None") for value in ({99}, {600}, {True}, "500", [500.0], 500, iter([500]))],
-    *[("mode", value, "'enforce' or 'shadow'") for value in ("Shadow", None, 1)],
-]  # fmt: skip
+    (field, value, allowed)
+    for fields, allowed, values in OUT_OF_RANGE
+    for field in fields
+    for value in values
+]
 
 
 def test_every_default() -> None:
@@ -76,7 +87,7 @@ def test_what_is_out_of_range_is_named_with_rule_and_value(field: str, value: An
 
 
 def test_all_mistakes_come_at_once() -> None:
-    with pytest.raises(ValueError) as caught:  # the whole text is compared below
+    with pytest.raises(ValueError) as caught:  # the whole text is compared below  # noqa: PT011  # the whole text is compared below
         CircuitBreakerPolicy(failure_threshold=0, jitter=2, mode="dry")  # type: ignore[arg-type]
     assert str(caught.value) == (
         "failure_threshold must be an integer of at least 1, or None, got 0; "

@@ -140,7 +140,7 @@ def test_unhashable_arguments_are_refused_at_the_call(make: Make, guarded: Any) 
 
 
 def test_key_chooses_what_the_same_means(make: Make, guarded: Any) -> None:
-    service, call = guarded(make(), stale=60, key=lambda items: len(items), on=Boom)
+    service, call = guarded(make(), stale=60, key=len, on=Boom)
     assert call([1]) == ("answer", 1, [1])
     service.down = True
     assert call([2]) == ("answer", 1, [1])
@@ -166,7 +166,7 @@ def test_a_fallback_may_be_async_on_an_async_function_only(make: Make) -> None:
 def test_a_sync_function_that_returns_an_awaitable_is_rescued_too(make: Make) -> None:
     service = Service()
     service.down = True
-    call = make()(fallback=lambda _: "instead", on=Boom)(lambda: service.get_async())
+    call = make()(fallback=lambda _: "instead", on=Boom)(lambda: service.get_async(1))
 
     async def main() -> Any:
         return await call()

@@ -25,10 +25,15 @@ SLOW = {"slow_call_rate": 0.4, "slow_call_duration": 1, "minimum_calls": 10}
         (RATE, Evidence(10, 5), Rule.FAILURE_RATE, "5 of 10 calls in 30 s failed (50.0%, limit 50.0%)"),
         (SLOW, Evidence(10, 10, 3), None, ""),
         (SLOW, Evidence(10, 0, 4), Rule.SLOW_RATE, "4 of 10 calls in 30 s were slow (40.0%, limit 40.0%)"),
-        ({**RATE, **SLOW}, Evidence(10, 0, 4), Rule.SLOW_RATE, "4 of 10 calls in 30 s were slow (40.0%, limit 40.0%)"),
+        (
+            {**RATE, **SLOW},
+            Evidence(10, 0, 4),
+            Rule.SLOW_RATE,
+            "4 of 10 calls in 30 s were slow (40.0%, limit 40.0%)",
+        ),
         ({**RATE, "failure_threshold": 3}, Evidence(3, 3), Rule.COUNT, "3 failures in 30 s (threshold 3)"),
     ],
-)  # fmt: skip
+)
 def test_rules_are_or_ed_and_compared_by_at_least(
     fields: dict[str, Any], evidence: Evidence, rule: Rule | None, reason: str
 ) -> None:

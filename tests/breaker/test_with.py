@@ -29,7 +29,7 @@ def test_the_exception_decides(make: Make, caller: SyncCaller) -> None:
 
 
 def test_decided_by_hand(make: Make) -> None:
-    breaker = make(failure_threshold=2)
+    breaker = make(failure_threshold=3)
     with breaker as call:
         call.failure("the answer made no sense")
     assert breaker.snapshot().failure_count == 1
@@ -37,10 +37,16 @@ def test_decided_by_hand(make: Make) -> None:
     with breaker as call:
         call.cancel()
     assert breaker.snapshot().failure_count == 1
-    with pytest.raises(Boom), breaker as call:
+    breaker.acquire().failure()
+    with pytest.raises(Boom):
+        _decide_and_raise(breaker)
+    assert breaker.snapshot().failure_count == 0
+
+
+def _decide_and_raise(breaker: CircuitBreaker) -> None:
+    with breaker as call:
         call.success()
         raise Boom
-    assert breaker.snapshot().failure_count == 0
 
 
 def test_failure_if_does_not_look_here(make: Make) -> None:
@@ -92,10 +98,9 @@ def test_tasks_share_it_also_those_started_inside(make: Make) -> None:
     breaker = make(failure_threshold=1_000_000)
 
     async def child(gate: asyncio.Event) -> None:
-        with pytest.raises(Boom):
-            async with breaker:
-                await gate.wait()
-                raise Boom
+        async with breaker:
+            await gate.wait()
+            raise Boom
 
     async def main() -> None:
         gate = asyncio.Event()
@@ -104,7 +109,8 @@ def test_tasks_share_it_also_those_started_inside(make: Make) -> None:
             await asyncio.sleep(0)
             call.failure()
         gate.set()
-        await asyncio.gather(*children)
+        ends = await asyncio.gather(*children, return_exceptions=True)
+        assert [type(end) for end in ends] == [Boom] * 10
 
     asyncio.run(main())
     assert breaker.snapshot().failure_count == 11

@@ -1,9 +1,14 @@
 """`switchgear store init URL`, on real servers."""
 
+import asyncio
+
 import psycopg
 import pytest
+import redis as driver
 
 from switchgear.cli import main
+from switchgear.stores.trouble import try_store
+from switchgear.stores.url import store_from_url
 from tests.gateway.state_servers import SECRET, postgres_with_users, redis_with_users
 from tests.servers.process import free_port
 
@@ -55,20 +60,17 @@ def test_postgres_what_is_printed_makes_the_schema_too(postgres, capsys):
             connection.execute(grant.replace("ROLE", "guest"))
     # So a role that may create nothing can use it.
     guest = f"postgresql://guest:{SECRET_IN_URL}@127.0.0.1:{postgres.port}/postgres?table=by_hand"
-    import asyncio
+    assert asyncio.run(trouble_at(guest)) is None
 
-    from switchgear.stores.trouble import try_store
-    from switchgear.stores.url import store_from_url
 
-    async def use():
-        async with store_from_url(guest) as store:
-            return await try_store(store)
-
-    assert asyncio.run(use()) is None
+async def trouble_at(url):
+    async with store_from_url(url) as store:
+        return await try_store(store)
 
 
 def test_redis_is_tried_with_all_rights_that_are_needed(redis, capsys):
     code, out, err = init(capsys, f"redis://:{SECRET_IN_URL}@127.0.0.1:{redis.port}")
+    says = "is ready: the script runs, and the user has the rights"
     assert (code, out, err) == (
         0,
         f"redis://127.0.0.1:{redis.port} is ready: the script runs, and the user has the rights\n",
@@ -77,8 +79,6 @@ def test_redis_is_tried_with_all_rights_that_are_needed(redis, capsys):
 
 
 def test_redis_the_printed_rights_are_enough(redis, capsys):
-    import redis as driver
-
     code, text, err = init(capsys, "redis://nowhere?prefix=shop:", "--print")
     assert (code, err) == (0, "")
     command = next(line for line in text.replace("\\\n", "").splitlines() if line.startswith("ACL"))

@@ -52,8 +52,10 @@ def test_the_url_says_all_that_the_file_says(state, url):
     ("state", "text"),
     [
         (State(), "memory"),
-        (State("redis", port=1, password=SECRET), "redis://localhost:1, prefix 'switchgear:', namespace None"),
-        (State("redis", url="redis://u:p@h:1/2?prefix=p&namespace=n"), "redis://h:1/2, prefix 'p', namespace 'n'"),
+        (State("redis", port=1, password=SECRET),
+         "redis://localhost:1, prefix 'switchgear:', namespace None"),
+        (State("redis", url="redis://u:p@h:1/2?prefix=p&namespace=n"),
+         "redis://h:1/2, prefix 'p', namespace 'n'"),
         (State("postgres", port=1, database="d", namespace="shop"),
          "postgresql://localhost:1/d, table 'switchgear_circuits', namespace 'shop'"),
     ],
@@ -183,7 +185,8 @@ async def test_failures_at_one_gateway_open_the_circuit_at_another(tmp_path, mon
     server = request.getfixturevalue(kind)
     monkeypatch.setenv("STATE_PASSWORD", SECRET)
     user = "user: owner, database: postgres, table: two_gateways, " if kind == "postgres" else ""
-    top = f"state: {{type: {kind}, host: 127.0.0.1, port: {server.port}, {user}password: '${{STATE_PASSWORD}}'}}"
+    where = f"host: 127.0.0.1, port: {server.port}, {user}password: '${{STATE_PASSWORD}}'"
+    top = f"state: {{type: {kind}, {where}}}"
     bad = b"HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n"
     async with contextlib.AsyncExitStack() as stack:
         up = await stack.enter_async_context(answering(bad))

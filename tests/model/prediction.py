@@ -1,7 +1,7 @@
 """What a circuit must do, written from its documented rules, without a look at how it does it.
 
-Slow and plain on purpose: lists instead of counters, and no notion of phases or events. Moments are whole seconds, so
-that the window's tolerance plays no part.
+Slow and plain on purpose: lists instead of counters, and no notion of phases or events. Moments are whole
+seconds, so that the window's tolerance plays no part.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The store at the other end of a Unix socket: the same answers as without one, whatever happens to the connection."""
+"""The store at the other end of a Unix socket: the same answers as without one, whatever happens to the
+connection."""
 
 import asyncio
 import threading
@@ -182,7 +183,7 @@ async def test_no_server_is_an_error_at_once(path):
 async def test_it_connects_again_when_the_server_is_back(served, store):
     await store.record_failure("k")
     await served.stop()
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="No such file"):
         await store.get_state("k")
     await served.restart_empty()
     assert (await store.get_state("k")).failure_count == 0

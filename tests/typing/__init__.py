@@ -1,1 +1,1 @@
-# nobody imports `typing` from here
+"""Types as users see them."""  # noqa: A005  # of tests only

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast, overload
 
 from switchgear.breaker.circuit import Circuit
 from switchgear.breaker.colour import Colour, colour_of, surely_sync
@@ -244,7 +244,7 @@ class CircuitBreaker:
         """
         return self.circuit.ready(timeout)
 
-    async def ready_async(self, timeout: float = 0.25) -> bool:  # the sync twin has it too
+    async def ready_async(self, timeout: float = 0.25) -> bool:  # the sync twin has it too  # noqa: ASYNC109  # the same as `ready` has
         """Like `ready`, for coroutines."""
         return await self.circuit.ready_async(timeout)
 
@@ -322,7 +322,7 @@ def _unknown_field(name: str) -> str:
 
 def _check_callable(fn: object, name: str) -> None:
     if isinstance(fn, classmethod | staticmethod | property):
-        kind = fn.__class__.__name__
+        kind = type(cast(object, fn)).__name__
         raise TypeError(f"circuit {name!r}: put the breaker below @{kind}, nearer to the function")
     if not callable(fn):
         raise TypeError(f"circuit {name!r} can't guard {fn!r}: {type(fn).__name__} is not callable")

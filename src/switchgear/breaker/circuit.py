@@ -117,7 +117,7 @@ class Circuit:
         """Have the shared state here, after at most `timeout` seconds."""
         return True
 
-    async def ready_async(self, timeout: float) -> bool:
+    async def ready_async(self, timeout: float) -> bool:  # noqa: ASYNC109  # the same as `ready` has
         """Like `ready`, without blocking the event loop."""
         return True
 
@@ -192,8 +192,8 @@ class Circuit:
             due = self._cancelled == CANCELLED_IN_A_ROW
         if due:
             logger.warning(
-                "circuit %s: %d calls in a row were cancelled and none of them counted; put the timeout inside "
-                "the guarded call, or set slow_call_duration so that a call cancelled after it is a failure",
+                "circuit %s: %d calls in a row were cancelled and none of them counted; put the "
+                "timeout inside the guarded call, or set slow_call_duration so that a call cancelled after it is a failure",
                 self.name,
                 CANCELLED_IN_A_ROW,
                 extra={"circuit": self.name},

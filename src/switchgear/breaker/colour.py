@@ -30,7 +30,7 @@ def colour_of(fn: Callable[..., Any]) -> Colour:
     """The colour of a function, method, `partial` or object with `__call__`."""
     while isinstance(fn, functools.partial):
         fn = fn.func
-    for candidate in (fn, getattr(fn, "__call__", None)):  # its colour is asked for, not whether it is there
+    for candidate in (fn, getattr(fn, "__call__", None)):  # noqa: B004  # its colour is asked for
         for test, colour in _TESTS:
             if test(candidate):
                 return colour

@@ -53,7 +53,7 @@ class BreakerFamily:
         self._longest_rest = seconds(policy.reset_timeout_max)
 
     def __getitem__(self, key: str) -> CircuitBreaker:
-        """The breaker of `key`, made at its first use; beyond twice the limit, the one that new keys share."""
+        """The breaker of `key`, made at its first use; beyond twice the limit, one that new keys share."""
         with self._lock:
             member = self._members.get(key)
             if member is not None:

@@ -1,8 +1,8 @@
 """The circuit as a state machine: no I/O, no clock, no lock, no chance.
 
-`TABLE` says which event leads where; `Machine` keeps the one phase that the circuit is in and the leases of
-probes. Time comes in as an argument (monotonic seconds), a random draw as well. Who calls it holds the
-circuit's lock.
+`TABLE` (in `phases.py`) says which event leads where; `Machine` keeps the one phase that the circuit is in
+and the leases of probes. Time comes in as an argument (monotonic seconds), a random draw as well. Who calls
+it holds the circuit's lock.
 
 A *lease* belongs to a probe until that settles or its time is over, whatever the circuit does meanwhile: it
 counts against `half_open_max` all that time. Dropping leases at a transition would let N new probes through
@@ -14,50 +14,54 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
 
+from switchgear.breaker.phases import (
+    CLOSED,
+    DISABLED,
+    FORCED_OPEN,
+    HALF_OPEN,
+    OPEN,
+    TABLE,
+    Backoff,
+    Closed,
+    Disabled,
+    Event,
+    ForcedOpen,
+    HalfOpen,
+    Open,
+    Phase,
+)
 from switchgear.breaker.policy import CircuitBreakerPolicy, seconds
 from switchgear.breaker.rules import Evidence, Rule, Verdict, judge
 from switchgear.breaker.state import CircuitState
 from switchgear.breaker.window import Counts, RollingWindow, Run
 
-CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
-FORCED_OPEN, DISABLED = CircuitState.FORCED_OPEN, CircuitState.DISABLED
-
-
-class Event(StrEnum):
-    """What can move a circuit."""
-
-    TRIP = "trip"  # a rule holds
-    LEASE = "lease"  # the open time is over and a probe got a lease
-    PROBE_FAILED = "probe failed"
-    PROBES_OK = "probes ok"
-    FORCE_OPEN = "force open"
-    DISABLE = "disable"
-    RELEASE = "release"  # an override ends, by hand or by its expiry
-    RESET = "reset"
-    SET_CLOSED = "set closed"  # a store's own `transition`, which asks no rule
-    SET_OPEN = "set open"
-    SET_HALF_OPEN = "set half-open"
-
-
-_ALWAYS: Final = {
-    Event.FORCE_OPEN: FORCED_OPEN,
-    Event.DISABLE: DISABLED,
-    Event.RESET: CLOSED,
-    Event.SET_CLOSED: CLOSED,
-    Event.SET_OPEN: OPEN,
-    Event.SET_HALF_OPEN: HALF_OPEN,
-}
-
-TABLE: Final[dict[CircuitState, dict[Event, CircuitState]]] = {
-    CLOSED: {**_ALWAYS, Event.TRIP: OPEN},
-    OPEN: {**_ALWAYS, Event.LEASE: HALF_OPEN},
-    HALF_OPEN: {**_ALWAYS, Event.PROBE_FAILED: OPEN, Event.PROBES_OK: CLOSED},
-    # Someone who ends a forced-open wants to know first: a probe, not all traffic at once.
-    FORCED_OPEN: {**_ALWAYS, Event.RELEASE: OPEN},
-    DISABLED: {**_ALWAYS, Event.RELEASE: CLOSED},
-}
+__all__ = [
+    "CLOSED",
+    "DISABLED",
+    "FAILURE",
+    "FORCED_OPEN",
+    "HALF_OPEN",
+    "INCONCLUSIVE",
+    "OPEN",
+    "SUCCESS",
+    "TABLE",
+    "Backoff",
+    "Closed",
+    "Disabled",
+    "Event",
+    "ForcedOpen",
+    "HalfOpen",
+    "Leased",
+    "Machine",
+    "Open",
+    "Outcome",
+    "Passed",
+    "Phase",
+    "Rejected",
+    "Result",
+    "Transition",
+]
 
 
 class Outcome(StrEnum):
@@ -70,56 +74,6 @@ class Outcome(StrEnum):
 
 # Looking a member up in its enum costs as much as a function call (CPython 3.11); these names do not.
 SUCCESS, FAILURE, INCONCLUSIVE = Outcome.SUCCESS, Outcome.FAILURE, Outcome.INCONCLUSIVE
-
-
-# ---- phases: each has only its own fields ----
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """What outlives the phases of one outage, so that a flapping service is given longer and longer rests."""
-
-    rounds: int = 0
-    open_time: float = 0.0
-
-
-@dataclass(slots=True)
-class Closed:
-    counts: Counts
-    backoff: Backoff
-    state = CLOSED
-
-
-@dataclass(slots=True)
-class Open:
-    until: float
-    backoff: Backoff
-    failures: int  # that opened it: kept to be read until the circuit closes
-    state = OPEN
-
-
-@dataclass(slots=True)
-class HalfOpen:
-    backoff: Backoff
-    failures: int
-    successes: int = 0
-    state = HALF_OPEN
-
-
-@dataclass(slots=True)
-class ForcedOpen:
-    expires: float | None
-    state = FORCED_OPEN
-
-
-@dataclass(slots=True)
-class Disabled:
-    counts: Counts
-    expires: float | None
-    state = DISABLED
-
-
-Phase = Closed | Open | HalfOpen | ForcedOpen | Disabled
 
 
 # ---- what the machine answers ----
@@ -365,7 +319,7 @@ class Machine:
         return change
 
     def put(self, to: CircuitState, now: float) -> Transition:
-        """A store's own `transition`, unconditional: to closed zeroes the counts, to half-open the successes."""
+        """A store's own `transition`, unconditional: closed zeroes the counts, half-open the successes."""
         failures = self.evidence(now).failures
         phase: Phase
         match to:

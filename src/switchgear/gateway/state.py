@@ -24,11 +24,13 @@ RELEASE_SECONDS: Final = 2.0
 _DEFAULTS: Final = {"redis": ("prefix", "switchgear:"), "postgres": ("table", "switchgear_circuits")}
 
 
-def store_for(state: State) -> Store | None:
+def store_for(state: State) -> CircuitBreakerStore | None:
     """The store, not connected yet; `None` for the memory of this process.
 
     Raises `ValueError` for what its URL can't say, `ImportError` without the driver.
     """
+    if state.type == "own":
+        return state.store
     return None if state.type == "memory" else store_from_url(store_url(state))
 
 
@@ -56,6 +58,8 @@ def place(state: State) -> str:
     """Where the circuits are, without credentials: whoever names the same shares them."""
     if state.type == "memory":
         return "memory"
+    if state.type == "own":
+        return type(state.store).__name__
     url = store_url(state)
     option, default = _DEFAULTS[state.type]
     given = parse_qs(urlsplit(url).query)
@@ -66,9 +70,9 @@ def place(state: State) -> str:
 async def usable(state: State, seconds: float = TRIAL_SECONDS) -> bool:
     """Tries the store for at most that long, and logs where it is, or what to do. Leaves no connection
     open."""
-    store = store_for(state)
-    if store is None:
+    if state.type in {"memory", "own"}:  # nobody knows where a user's store is: its first use will tell
         return True
+    store = store_from_url(store_url(state))
     async with store:
         trouble = await try_store(store, seconds)
     if trouble is None:

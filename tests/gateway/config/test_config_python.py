@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from switchgear.gateway.config import load_config
 from tests.gateway.config.snippets import config_of, lines
 
 HEAD = """\
@@ -107,3 +108,31 @@ def test_a_mapping_that_raises(tmp_path):
 def test_what_a_file_prints_does_not_mix_with_mistakes(tmp_path, capfd):
     config_of(tmp_path, "print('hello')\n" + gateway('"timeout": 5'), "g.py")
     assert capfd.readouterr().out == ""
+
+
+STORE = """
+class Store:
+    async def get_state(self, key): ...
+    async def record_success(self, key): ...
+    async def record_failure(self, key): ...
+    async def transition(self, key, to): ...
+    async def reset(self, key): ...
+
+config = {"state": Store(), "http": {"routes": {"/a": {"GET": {"services": {"s": {"url": "http://h"}}}}}}}
+"""
+
+
+def test_a_python_file_may_bring_a_store_of_its_own(tmp_path):
+    path = tmp_path / "g.py"
+    path.write_text(STORE)
+    loaded = load_config(path, {})
+    assert not loaded.mistakes
+    assert loaded.config.state.type == "own"
+    assert type(loaded.config.state.store).__name__ == "Store"
+
+
+def test_a_store_of_ones_own_has_all_five_methods(tmp_path):
+    path = tmp_path / "g.py"
+    path.write_text(STORE.replace("    async def reset(self, key): ...\n", ""))
+    (mistake,) = load_config(path, {}).mistakes
+    assert "state: Store is no store: it lacks the method reset" in mistake.text()

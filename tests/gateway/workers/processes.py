@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from tests.gateway.upstreams import PATIENCE, Message, Peer, get
 
 START_SECONDS = 30.0
+ERRORS = "errors"
 
 
 def children(parent: int) -> list[int]:
@@ -36,7 +38,7 @@ def runs(pid: int) -> bool:
 
 async def until(condition, seconds: float = START_SECONDS) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what other processes do sets no event here
             await asyncio.sleep(0.02)
 
 
@@ -107,28 +109,31 @@ class Serving:
                 self.port = urlsplit(text.rpartition(" ")[2]).port or 0
 
 
+def _files(directory: Path, name: str, config: str) -> tuple[Path, BinaryIO]:
+    directory.mkdir(exist_ok=True)
+    file = directory / name
+    file.write_text(config)
+    return file, (directory / ERRORS).open("wb")
+
+
 @contextlib.asynccontextmanager
 async def started(
     directory: Path, config: str, *options: str, workers: int = 2, name: str = "gateway.yaml"
 ) -> AsyncIterator[Serving]:
     """The process, which may not be ready yet; nothing of it remains."""
-    directory.mkdir(exist_ok=True)
-    file, errors = directory / name, directory / "errors"
-    file.write_text(config)
-    with errors.open("wb") as stream:
+    file, errors = _files(directory, name, config)
+    with errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "switchgear", "serve", str(file), "--workers", str(workers), *options),
             stdout=asyncio.subprocess.PIPE,
-            stderr=stream,
+            stderr=errors,
             limit=1 << 22,
         )
-    serving = Serving(process, errors)
-    left: list[int] = []
+    serving = Serving(process, directory / ERRORS)
     try:
         yield serving
     finally:
-        left = serving.workers if process.returncode is None else []
-        for pid in left:
+        for pid in serving.workers if process.returncode is None else ():
             os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -58,7 +58,7 @@ async def test_probes_are_counted_over_all_workers(tmp_path):
         sick = False
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             with gateway.only(first):
-                while not probing.is_set():
+                while not probing.is_set():  # noqa: ASYNC110 - only a request that comes late enough is a probe
                     group.create_task(gateway.ask())
                     await asyncio.sleep(0.05)
             with gateway.only(second):

@@ -117,6 +117,8 @@ def _state(state: State) -> str | tuple[Setting, ...]:
     """Only what says something: a URL says all of the address, memory has none."""
     if state.type == "memory" and state.namespace is None:
         return "memory"
+    if state.store is not None:
+        return type(state.store).__name__
     shown = settings(STATE, state, usual_state(state.type))
     hidden = {"url"} if state.url is None else {*_ADDRESS_OF_STATE}
     if state.type == "memory":

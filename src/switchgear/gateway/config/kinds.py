@@ -17,6 +17,7 @@ from switchgear.gateway.config.formats.scalars import core_scalar
 from switchgear.gateway.config.model import PRIORITIES, Address, Endpoint
 from switchgear.gateway.config.nodes import ScalarNode
 from switchgear.gateway.config.paths import PATTERN, PathTemplate, parse_target
+from switchgear.stores.protocol import checked_store
 
 LONGEST_KEY: Final = 1024
 """Bytes of a circuit's key."""
@@ -272,10 +273,24 @@ _STATE_URL: Final = {"type": "string", "pattern": "://"}
 STATE_URL: Final = replace(
     text("a URL such as redis://localhost:6379", secret=True), schema=_STATE_URL, write=mask_url
 )
+
+
+def _state_place(node: ScalarNode) -> object:
+    value = node.value
+    if value is None or isinstance(value, str | bool | int | float):
+        return STATE_URL.parse(node)
+    try:
+        return checked_store(value)
+    except TypeError as error:
+        raise UnfitError(str(error)) from None
+
+
 STATE_PLACE: Final = replace(
-    STATE_URL, schema={"anyOf": [{"enum": ["memory", "redis", "postgres"]}, _STATE_URL]}
+    STATE_URL,
+    parse=_state_place,
+    schema={"anyOf": [{"enum": ["memory", "redis", "postgres"]}, _STATE_URL]},
 )
-"""A type of store alone says where it is, too."""
+"""A type of store alone says where it is, too; in a Python file it may be a store of the user's own."""
 
 
 def _path(node: ScalarNode) -> PathTemplate:

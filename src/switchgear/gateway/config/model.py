@@ -11,9 +11,10 @@ from typing import Final, Literal
 
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.gateway.config.paths import PathTemplate
+from switchgear.stores.protocol import CircuitBreakerStore
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ALL"]
-StateType = Literal["memory", "redis", "postgres"]
+StateType = Literal["memory", "redis", "postgres", "own"]
 Balance = Literal["round-robin", "least-requests"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 TlsVersion = Literal["1.2", "1.3"]
@@ -170,6 +171,8 @@ class State:
     prefix: str | None = None
     table: str | None = None
     namespace: str | None = None
+    store: CircuitBreakerStore | None = field(default=None, repr=False)
+    """The user's own, of a Python file; `type` is then `own`."""
 
 
 @dataclass(frozen=True, slots=True)

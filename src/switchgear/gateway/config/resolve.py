@@ -61,6 +61,8 @@ def _state(found: Found | None) -> State:
         return State()
     if isinstance(found.value, Values):
         return _state_of_mapping(found.value)
+    if not isinstance(found.value, str):
+        return State("own", store=found.value)
     if found.value in _PORTS:
         return usual_state(found.value)
     return _state_of_url(found, found.value)

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from switchgear import Permit
     from switchgear.gateway.circuits import Guard
     from switchgear.gateway.http1.response import ResponseHead, WholeAnswer
+    from switchgear.gateway.upstream.balancing import Turn
     from switchgear.gateway.upstream.connection import UpstreamConnection
-    from switchgear.gateway.upstream.service import Upstream, UpstreamEndpoint
+    from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
+    from switchgear.gateway.upstream.service import Upstream
 
 
 class Caller(Protocol):
@@ -41,6 +43,9 @@ class Caller(Protocol):
         """Whether sending the request twice does no harm."""
         ...
 
+    tried: UpstreamEndpoint | None
+    """Where the request was sent last, if its service has several endpoints."""
+
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes: ...
     def admitted(self) -> None: ...
     def rejected(self, error: CircuitOpenError) -> None: ...
@@ -61,6 +66,7 @@ class Attempt:
 
     _whole = False
     _permit: Permit | None = None
+    _turn: Turn | None = None  # where there is a choice of endpoints, or one has a circuit
     _endpoint: UpstreamEndpoint
     _connection: UpstreamConnection | None = None
     _task: asyncio.Task[None] | None = None  # asks for a permit, or connects
@@ -95,6 +101,8 @@ class Attempt:
         permit, self._permit = self._permit, None
         if permit is not None:
             permit.cancel()
+        if self._turn is not None:
+            self._turn.cancel()
 
     def send_body(self, data: bytes) -> None:
         if self._connection is not None:
@@ -134,7 +142,11 @@ class Attempt:
 
     def not_connected(self, failure: UpstreamFailure) -> None:
         self._task = None
-        self._fail(failure)
+        if self._turn is None:
+            self._fail(failure)
+        else:  # nothing of the request was sent: another endpoint may have it
+            self._turn.failed(failure)
+            self._go_on(self._turn)
 
     def answered(self, answer: WholeAnswer) -> None:
         self._connection = None
@@ -143,6 +155,8 @@ class Attempt:
         if permit is not None and upstream.guard is not None:
             self._permit = None
             upstream.guard.answered(permit, answer)
+        if self._turn is not None:
+            self._turn.answered(answer)
         self._caller.answered(answer)
 
     def interim(self, head: ResponseHead) -> None:
@@ -197,9 +211,36 @@ class Attempt:
             self._connect()
 
     def _connect(self) -> None:
-        self._endpoint = endpoint = self._upstream.choose()
+        upstream = self._upstream
         if self._caller.sent_whole:
-            self._upstream.waits.add(self)
+            upstream.waits.add(self)
+        if upstream.balancer is None:
+            self._connect_to(upstream.endpoint)
+        else:
+            turn = self._turn = upstream.balancer.turn(self._caller.tried)
+            self._go_on(turn)
+
+    def _go_on(self, turn: Turn) -> None:
+        """To the next endpoint, if there is one."""
+        found = turn.next()
+        if found is True:
+            self._connect_to(turn.endpoint)
+        elif found is False:
+            self._fail(turn.failure)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._ask(turn, found))
+
+    async def _ask(self, turn: Turn, guard: Guard) -> None:
+        """A probe of an endpoint is due in a shared circuit: the store gives the permit."""
+        may = await turn.ask(guard)
+        self._task = None
+        if may:
+            self._connect_to(turn.endpoint)
+        else:
+            self._go_on(turn)
+
+    def _connect_to(self, endpoint: UpstreamEndpoint) -> None:
+        self._endpoint = endpoint
         connection = endpoint.pool.take()
         if connection is not None:
             self._send(connection)
@@ -209,6 +250,8 @@ class Attempt:
     def _send(self, connection: UpstreamConnection) -> None:
         self._connection = connection
         caller = self._caller
+        if self._turn is not None:
+            caller.tried = self._endpoint
         wire = caller.write_request(self._endpoint)
         connection.send(self, wire, to_head=caller.to_head, complete=caller.sent_whole)
         if not caller.sent_whole:
@@ -219,6 +262,8 @@ class Attempt:
         guard = self._upstream.guard
         if permit is not None and guard is not None:
             guard.answered(permit, head)
+        if self._turn is not None:
+            self._turn.answered(head)
 
     def _fail(self, failure: UpstreamFailure) -> None:
         self._drop()
@@ -229,6 +274,8 @@ class Attempt:
                 guard.failed(permit, failure)
             else:
                 guard.cut_off(failure)
+        if self._turn is not None:
+            self._turn.failed(failure)
         self._caller.failed(failure)
 
     def _drop(self) -> None:

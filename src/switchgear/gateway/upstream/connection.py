@@ -57,15 +57,18 @@ class UpstreamConnection(asyncio.Protocol):
         "_paused",
         "_pool",
         "_request_done",
+        "_retired",
         "_reused",
         "_searched",
         "_sink",
         "_to_head",
         "_transport",
+        "address",
         "writable",
     )
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, address: str) -> None:
+        self.address = address
         self._pool = pool
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._sink: Sink | None = None
@@ -73,6 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._decoder: Decoder | None = None
         self._paused = False
         self._reused = False
+        self._retired = False
         self.writable = True
 
     # ---- what its user calls
@@ -103,6 +107,10 @@ class UpstreamConnection(asyncio.Protocol):
     def resume(self) -> None:
         self._paused = False
         self._transport.resume_reading()
+
+    def retire(self) -> None:
+        """Takes no further request after the one that it may have now."""
+        self._retired = True
 
     def abort(self) -> None:
         """Drops the connection, and the request with it, at once."""
@@ -211,7 +219,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _release(self) -> None:
         self._sink = None
-        if self._keep and self._request_done and self.writable:
+        if self._keep and self._request_done and self.writable and not self._retired:
             self._reused = True
             if self._paused:
                 self.resume()  # the last piece of an answer may be one too many for a slow client

@@ -3,116 +3,97 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from switchgear.gateway.circuits import Guard, guard_for
-from switchgear.gateway.templates import compile_target
+from switchgear.gateway.retrying import RetryBudget, RetryRule
 from switchgear.gateway.timeouts import TimeoutQueue
+from switchgear.gateway.tls import upstream_context
 from switchgear.gateway.upstream.attempt import Attempt
+from switchgear.gateway.upstream.balancing import Balancer
+from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
 from switchgear.gateway.upstream.pool import Pool
+from switchgear.gateway.upstream.resolver import Resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import ssl
+    from collections.abc import Sequence
 
     from switchgear import Switchgear
-    from switchgear.gateway.config.model import Endpoint, Limits, Service
-
-_USUAL_PORT: Final = {"http": 80, "https": 443}
-
-
-class UpstreamEndpoint:
-    """One URL of a service: how a request for it is written, and the pool of its origin."""
-
-    __slots__ = ("_host", "_preserve_host", "_target", "pool")
-
-    def __init__(self, endpoint: Endpoint, pool: Pool, preserve_host: bool) -> None:
-        self.pool = pool
-        self._target = compile_target(endpoint)
-        self._preserve_host = preserve_host
-        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        usual = endpoint.port == _USUAL_PORT[endpoint.scheme]
-        self._host = (host if usual else f"{host}:{endpoint.port}").encode()
-
-    def write_head(
-        self,
-        method: bytes,
-        target: bytes,
-        params: Mapping[str, bytes],
-        host: bytes,
-        fields: bytes,
-        more: bytes = b"",
-    ) -> bytes:
-        """A request's head; `target` and `host` are the client's, `fields` and `more` all other lines."""
-        own = (self._preserve_host and host) or self._host
-        target = self._target(target, params)
-        return b"".join((method, b" ", target, b" HTTP/1.1\r\nHost: ", own, b"\r\n", fields, more, b"\r\n"))
+    from switchgear.gateway.config.model import Endpoint, Limits, Retry, Service, Tls
 
 
 class Upstream:
     """A service of one route. `waits`: for an attempt's answer; `idle`: between bytes."""
 
-    __slots__ = ("_endpoints", "_next", "guard", "idle", "service", "waits")
+    __slots__ = ("balancer", "endpoint", "guard", "idle", "retry", "service", "waits")
 
     def __init__(
         self,
         service: Service,
         guard: Guard | None,
-        endpoints: tuple[UpstreamEndpoint, ...],
+        endpoints: Sequence[UpstreamEndpoint],
         waits: TimeoutQueue[Attempt],
         idle: TimeoutQueue[Attempt],
+        retry: RetryRule | None,
     ) -> None:
         self.service = service
         self.guard = guard
         self.waits = waits
         self.idle = idle
-        self._endpoints = endpoints
-        self._next = 0
-
-    def choose(self) -> UpstreamEndpoint:
-        """The endpoint whose turn it is, or the first from there with the fewest requests under way."""
-        endpoints = self._endpoints
-        if len(endpoints) == 1:
-            return endpoints[0]
-        self._next = (self._next + 1) % len(endpoints)
-        if self.service.balance == "round-robin":
-            return endpoints[self._next]
-        in_turn = endpoints[self._next :] + endpoints[: self._next]
-        return min(in_turn, key=lambda endpoint: endpoint.pool.busy)
+        self.retry = retry
+        self.endpoint = endpoints[0]
+        alone = len(endpoints) == 1 and self.endpoint.guard is None
+        self.balancer = None if alone else Balancer(endpoints, service.balance, service.max_ejected)
+        """`None`: there is no choice, and `endpoint` is the only one."""
 
 
 class Upstreams:
-    """Makes the upstreams of a gateway; one pool per origin and one queue per duration serve all of them."""
+    """Makes the upstreams of a gateway; one pool per origin and one queue per duration serve all of them.
 
-    def __init__(self, owner: Switchgear, limits: Limits) -> None:
+    Raises `ValueError` when the certificates for TLS can't be read.
+    """
+
+    def __init__(self, owner: Switchgear, limits: Limits, tls: Tls | None = None) -> None:
         self._owner = owner
         self._limits = limits
         self._loop = asyncio.get_running_loop()
+        self._resolver = Resolver(self._loop)
         self._pools: dict[str, Pool] = {}
+        self._budgets: dict[tuple[tuple[str, ...], float], RetryBudget] = {}
         self._waits: dict[float, TimeoutQueue[Attempt]] = {}
         self._idle = TimeoutQueue(self._loop, limits.idle, Attempt.expire)
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
+        self._context: ssl.SSLContext | None = None
 
-    def make(self, service: Service) -> Upstream:
-        endpoints = tuple(
-            UpstreamEndpoint(endpoint, self._pool(endpoint), service.preserve_host)
-            for endpoint in service.endpoints
+    def make(self, service: Service, retry: Retry | None = None) -> Upstream:
+        """`retry`: that of the route, which holds where the service says nothing."""
+        return Upstream(
+            service,
+            guard_for(service.circuit, self._owner),
+            [self._endpoint(endpoint, service.preserve_host) for endpoint in service.endpoints],
+            self._wait(service.timeout or self._limits.first_byte),
+            self._idle,
+            self._rule(service, service.retry or retry),
         )
-        waits = self._wait(service.timeout or self._limits.first_byte)
-        return Upstream(service, guard_for(service.circuit, self._owner), endpoints, waits, self._idle)
 
     async def close(self) -> None:
         """Drops all connections."""
         for queue in (self._idle, *self._waits.values()):
             queue.close()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        await self._resolver.close()
+
+    def _endpoint(self, endpoint: Endpoint, preserve_host: bool) -> UpstreamEndpoint:
+        guard = guard_for(endpoint.circuit, self._owner)
+        return UpstreamEndpoint(endpoint, self._pool(endpoint), preserve_host, guard)
 
     def _pool(self, endpoint: Endpoint) -> Pool:
         pool = self._pools.get(endpoint.origin)
         if pool is None:
             tls = self._tls_context() if endpoint.scheme == "https" else None
             pool = self._pools[endpoint.origin] = Pool(
-                endpoint.host, endpoint.port, tls, self._limits.connect
+                endpoint.host, endpoint.port, tls, self._limits.connect, self._resolver
             )
         return pool
 
@@ -122,8 +103,15 @@ class Upstreams:
             queue = self._waits[seconds] = TimeoutQueue(self._loop, seconds, Attempt.expire)
         return queue
 
+    def _rule(self, service: Service, retry: Retry | None) -> RetryRule | None:
+        if retry is None:
+            return None
+        # What a budget protects is the service itself, whatever routes and names lead to it.
+        key = (tuple(sorted({endpoint.origin for endpoint in service.endpoints})), retry.budget)
+        budget = self._budgets.setdefault(key, RetryBudget(retry.budget))
+        return RetryRule(retry, budget)
+
     def _tls_context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
+        if self._context is None:
+            self._context = upstream_context(self._tls)
+        return self._context

@@ -116,7 +116,9 @@ class CircuitServer:
         def view(key: str, seen: View) -> None:
             push({"key": key, "view": encode_view(seen)})
 
-        watching = asyncio.ensure_future(self._store.watch(view, lambda: push({"gap": True}), lambda: push({})))
+        watching = asyncio.ensure_future(
+            self._store.watch(view, lambda: push({"gap": True}), lambda: push({}))
+        )
         # A subscriber has nothing to say: one that talks is given up like one that leaves.
         leaving = asyncio.ensure_future(reader.read(1))
         try:

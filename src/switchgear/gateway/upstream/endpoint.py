@@ -1,0 +1,45 @@
+"""One URL of a service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from switchgear.gateway.templates import compile_target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from switchgear.gateway.circuits import Guard
+    from switchgear.gateway.config.model import Endpoint
+    from switchgear.gateway.upstream.pool import Pool
+
+_USUAL_PORT: Final = {"http": 80, "https": 443}
+
+
+class UpstreamEndpoint:
+    """How a request for a URL is written, the pool of its origin, and its own circuit if it has one."""
+
+    __slots__ = ("_host", "_preserve_host", "_target", "guard", "pool")
+
+    def __init__(self, endpoint: Endpoint, pool: Pool, preserve_host: bool, guard: Guard | None) -> None:
+        self.pool = pool
+        self.guard = guard
+        self._target = compile_target(endpoint)
+        self._preserve_host = preserve_host
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        usual = endpoint.port == _USUAL_PORT[endpoint.scheme]
+        self._host = (host if usual else f"{host}:{endpoint.port}").encode()
+
+    def write_head(
+        self,
+        method: bytes,
+        target: bytes,
+        params: Mapping[str, bytes],
+        host: bytes,
+        fields: bytes,
+        more: bytes = b"",
+    ) -> bytes:
+        """A request's head; `target` and `host` are the client's, `fields` and `more` all other lines."""
+        own = (self._preserve_host and host) or self._host
+        target = self._target(target, params)
+        return b"".join((method, b" ", target, b" HTTP/1.1\r\nHost: ", own, b"\r\n", fields, more, b"\r\n"))
