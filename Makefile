@@ -21,6 +21,11 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group test --group lint
 	@touch $@
 
+# The peers that the benchmarks compare with; nobody else needs them.
+$(VENV)/.bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@touch $@
+
 demo: $(READY) ## the gateway before three services that fail on a schedule: make demo ARGS="--for 20s"
 	@$(BIN)/python -m examples.demo $(ARGS)
 
@@ -37,5 +42,5 @@ format: $(READY) ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## the figures of README and docs, as ratios of one run: make bench ARGS="calls"
+bench: $(VENV)/.bench ## the figures of README and docs, as ratios of one run: make bench ARGS="calls"
 	@$(BIN)/python -m benchmarks $(ARGS)

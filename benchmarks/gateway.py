@@ -1,7 +1,7 @@
 """Requests per second of the gateway on one core, against nginx as a proxy and FastAPI with httpx.
 
-All servers are up at once on one core and are loaded in turn; load and services have the other core. On a machine
-that does other things too, compare by processor time per request: it depends on them much less.
+All servers are up at once on one core and are loaded in turn; load and services have the other core. On a
+machine that does other things too, compare by processor time per request: it depends on them much less.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.gateway_servers import on_core
+
 CONNECTIONS = 64
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -25,16 +27,11 @@ class Round:
 
 
 def apply_load(url: str, server: int, server_core: int, load_core: int, seconds: int) -> Round:
-    """Asks for `url` on `CONNECTIONS` connections. Raises `RuntimeError` if any answer is not the usual one."""
+    """Asks for `url` on `CONNECTIONS` connections. Raises `RuntimeError` for any bad answer."""
     used, busy = _processor_time(server), _busy_time(server_core)
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", url]
+    wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", url]
     done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=seconds + 30,
-        preexec_fn=lambda: os.sched_setaffinity(0, {load_core}),
+        [*on_core(load_core), *wrk], capture_output=True, text=True, check=True, timeout=seconds + 30
     )
     used, busy = _processor_time(server) - used, _busy_time(server_core) - busy
     text = done.stdout

@@ -1,7 +1,7 @@
 """What one writes by hand without a gateway: a FastAPI application that asks services with httpx.
 
-Streams one service's answer, and merges two in parallel. The pool is httpx's own default: larger ones are slower,
-since every request scans all connections.
+Passes one service's answer on, and merges two in parallel. The pool is httpx's own default: larger ones are
+slower, since every request scans all connections.
 """
 
 from __future__ import annotations

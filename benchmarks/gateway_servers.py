@@ -17,8 +17,9 @@ from typing import Any
 
 PATIENCE = 20.0  # seconds for a server to come up
 _TOOLS = {
-    "nginx": "apt-get install nginx, brew install nginx",
-    "wrk": "apt-get install wrk, brew install wrk",
+    "nginx": "apt-get install nginx",
+    "wrk": "apt-get install wrk",
+    "taskset": "apt-get install util-linux",
 }
 _PEERS = ("fastapi", "httpx", "uvicorn", "sniffio", "httptools", "uvloop")
 
@@ -49,6 +50,11 @@ def nginx_version() -> str:
     return said.stderr.rpartition("/")[2].strip()
 
 
+def on_core(core: int) -> list[str]:
+    """What goes before a command that is to run on one core."""
+    return ["taskset", "--cpu-list", str(core)]
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -61,10 +67,7 @@ def running(
 ) -> Iterator[int]:
     """Runs a server on one core; gives its process id once it listens."""
     process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, **(environment or {})},
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        [*on_core(core), *command], stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
     )
     try:
         _await_listening(process, port)
@@ -124,7 +127,11 @@ def switchgear(folder: Path, port: int, upstream: int, *, access: bool = False, 
     }
     for number in range(routes - len(table)):
         table[f"/unused/{number}/{{id}}"] = {"GET": {"services": {"users": users}}}
-    config = {"listen": f"127.0.0.1:{port}", "log": {"access": access}, "http": {"routes": table}}
+    config = {
+        "listen": f"127.0.0.1:{port}",
+        "log": {"access": access, "level": "error"},
+        "http": {"routes": table},
+    }
     file = folder / f"switchgear-{port}.json"
     file.write_text(json.dumps(config))
     return [sys.executable, "-m", "switchgear", "serve", str(file)]

@@ -1,8 +1,8 @@
 """A store of your own: circuits shared by the processes of one machine through an SQLite file.
 
-Five coroutines are all that a breaker asks for. It never waits for them: they are called in the background, so a slow
-disk or a locked file delays no call. Each of them is one statement or one transaction here, hence atomic: two
-processes that count a failure at the same moment have counted two.
+Five coroutines are all that a breaker asks for. It never waits for them: they are called in the background,
+so a slow disk or a locked file delays no call. Each of them is one statement or one transaction here, hence
+atomic: two processes that count a failure at the same moment have counted two.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class SQLiteStore:
         if to not in ("closed", "open", "half-open"):
             raise ValueError(f"transition to {to!r}: allowed are 'closed', 'open', 'half-open'")
         kept = "0" if to == "closed" else "failures"
-        return await self._update(
-            key, f"state = '{to}', changed_at = :now, failures = {kept}, successes = 0"
-        )
+        return await self._update(key, f"state = '{to}', changed_at = :now, failures = {kept}, successes = 0")
 
     async def reset(self, key: str) -> None:
         await self._run(key, "DELETE FROM circuits WHERE key = :key")
 
     async def _update(self, key: str, change: str) -> CircuitBreakerSnapshot:
         insert = "INSERT OR IGNORE INTO circuits (key) VALUES (:key)"
-        return await self._run(key, insert, f"UPDATE circuits SET {change} WHERE key = :key RETURNING {CIRCUIT}")
+        return await self._run(
+            key, insert, f"UPDATE circuits SET {change} WHERE key = :key RETURNING {CIRCUIT}"
+        )
 
     async def _run(self, key: str, *statements: str) -> CircuitBreakerSnapshot:
         # A connection of its own for each: they may be used by one thread only, and never across a fork.
@@ -55,7 +55,7 @@ class SQLiteStore:
 
     def _execute(self, key: str, statements: tuple[str, ...]) -> CircuitBreakerSnapshot:
         row = None
-        with closing(sqlite3.connect(self._path, timeout=0.5)) as connection, connection:
+        with closing(sqlite3.connect(self._path, timeout=5)) as connection, connection:
             for statement in (CREATE, "BEGIN IMMEDIATE", *statements):
                 row = connection.execute(statement, {"key": key, "now": time.time()}).fetchone()
         state, failures, successes, failed_at, changed_at = row or ("closed", 0, 0, 0.0, 0.0)

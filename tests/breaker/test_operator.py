@@ -188,7 +188,10 @@ def test_the_log_lines_of_an_outage(
         (
             "switchgear",
             "WARNING",
-            "circuit payments: closed -> open (2 consecutive failures (threshold 2); last failure: Boom: down)",
+            (
+                "circuit payments: closed -> open "
+                "(2 consecutive failures (threshold 2); last failure: Boom: down)"
+            ),
         ),
         ("switchgear", "WARNING", "circuit payments: open -> half-open (the open time of 30 s is over)"),
         ("switchgear", "INFO", "circuit payments: half-open -> closed (a probe succeeded)"),

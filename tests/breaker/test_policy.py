@@ -103,7 +103,10 @@ def test_all_mistakes_come_at_once() -> None:
     [
         (
             {"failure_threshold": None},
-            "failure_threshold must be a number, or else failure_rate or slow_call_rate: no rule is left, got None",
+            (
+                "failure_threshold must be a number, or else failure_rate or slow_call_rate: "
+                "no rule is left, got None"
+            ),
         ),
         (
             {"failure_rate": 0.5, "window": None},
@@ -115,7 +118,10 @@ def test_all_mistakes_come_at_once() -> None:
         ),
         (
             {"reset_timeout": 60, "reset_timeout_factor": 2, "reset_timeout_max": 59},
-            "reset_timeout_max must be at least reset_timeout (60 s) when reset_timeout_factor is over 1, got 59.0",
+            (
+                "reset_timeout_max must be at least reset_timeout (60 s) when reset_timeout_factor is over "
+                "1, got 59.0"
+            ),
         ),
     ],
 )

@@ -99,8 +99,9 @@ def test_rule_3_twenty_cancelled_calls_in_a_row_are_warned_of_once(
             caller.acquire(breaker).cancel()
     assert [record.getMessage() for record in caplog.records] == [
         (
-            "circuit payments: 20 calls in a row were cancelled and none of them counted; put the "
-            "timeout inside the guarded call, or set slow_call_duration so that a call cancelled after it is a failure"
+            "circuit payments: 20 calls in a row were cancelled and none of them counted; "
+            "put the timeout inside the guarded call, "
+            "or set slow_call_duration so that a call cancelled after it is a failure"
         )
     ]
 

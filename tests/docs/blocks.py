@@ -26,6 +26,7 @@ from switchgear.gateway.config import GatewayConfig, load_config
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+MANIFEST = ROOT / "examples" / "kubernetes" / "switchgear.yaml"
 
 _execute = PythonEvaluator()
 
@@ -136,10 +137,27 @@ def _curl(arguments: list[str]) -> None:
     assert any(word.startswith("http://") for word in arguments)
 
 
+def _docker(arguments: list[str]) -> None:
+    image = re.search(r"image: (\S+)", MANIFEST.read_text())
+    assert image is not None
+    assert (arguments[0], image[1] in arguments) in {("build", True), ("run", True)}
+    assert (ROOT / "Dockerfile").exists()
+
+
+def _kubectl(arguments: list[str]) -> None:
+    match arguments:
+        case ["apply", "-f", file]:
+            assert (ROOT / file).exists()
+        case _:
+            raise AssertionError(arguments)
+
+
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "switchgear": _switchgear,
     "make": _make,
     "pip": _pip,
     "python": _python,
     "curl": _curl,
+    "docker": _docker,
+    "kubectl": _kubectl,
 }

@@ -18,6 +18,7 @@ def name_of(document: Path) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_block_of_code_works(document, tmp_path, monkeypatch):
     monkeypatch.setenv("API_KEY", "open sesame")  # what an example reads
+    monkeypatch.chdir(ROOT)  # where readers stand
     languages = FENCE.findall(document.read_text())[::2]
     assert set(languages) <= {"python", "text", "yaml", "sh"}
     assert run_blocks(document, tmp_path) == len(languages)
@@ -52,6 +53,8 @@ WRONG = {
     "unknown key": "```yaml\ncircuitBreaker: {failureRatte: 50%}\n```\n",
     "unknown option": "```sh\nswitchgear serve g.yaml --fast\n```\n",
     "unknown command": "```sh\nmake coffee\n```\n",
+    "another image": "```sh\ndocker run gateway\n```\n",
+    "no such manifest": "```sh\nkubectl apply -f examples/coffee.yaml\n```\n",
     "unknown extra": "```sh\npip install '.[gatewya]'\n```\n",
     "config with a mistake": '```python\nconfig = {"http": {}}\n```\n',
 }
@@ -77,3 +80,15 @@ def test_parts_of_a_configuration_are_completed():
 def test_the_page_on_policies_shows_the_example_that_is_tested():
     example = (ROOT / "examples" / "require_key.py").read_text()
     assert example in (ROOT / "docs" / "policies.md").read_text()
+
+
+def test_the_parts_of_the_design_are_there():
+    text = (ROOT / "docs" / "design.md").read_text()
+    named = re.findall(r"`([\w/]+(?:\.py|/))`", text.partition("| where | what |")[2].partition("\n\n")[0])
+    assert len(named) > 20
+    folder = ROOT
+    for name in named:
+        # What follows in a cell is in the folder of what came first.
+        inside = ROOT / "src" / "switchgear" / name
+        folder = inside.parent if inside.exists() else folder
+        assert (folder / Path(name).name).exists(), name

@@ -1,5 +1,6 @@
 """The tables of README and docs say what the code says: every field, its default, its range."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import pytest
 from switchgear import CircuitBreakerPolicy
 from switchgear.breaker.machine import TABLE
 from switchgear.breaker.policy import FIELDS, RANGES
-from switchgear.gateway.config import unavailable
+from switchgear.gateway.config.model import PRIORITIES
 from switchgear.gateway.config.sections import Field, Section
 from switchgear.gateway.config.tables import gateway as tables
 from switchgear.gateway.config.tables.circuit_breaker import CIRCUIT_BREAKER
+from switchgear.gateway.metrics.families import FAMILIES
+from switchgear.stores import PostgresCircuitBreakerStore, RedisCircuitBreakerStore
+from switchgear.testing import CircuitBreakerStoreContract, SharedStoreContract
 from tests.docs.blocks import ROOT, read_config
 
 FALLBACK = next(field.kind for field in tables.ROUTE_SERVICE.fields if field.name == "fallback")
@@ -107,35 +111,6 @@ def test_the_reference_writes_its_defaults():
     assert len(defaults()) > 40
 
 
-# ---- what is not there yet
-
-EVERYTHING = """
-state: STATE
-admin: 127.0.0.1:9901
-tls: {cert: c.pem, key: k.pem}
-limits: {inFlight: 10}
-http:
-  retry: {attempts: 2}
-  routes:
-    /x: {GET: {services: {s: {url: ["http://h", "http://i"], perEndpoint: true, balance: least-requests}}}}
-"""
-
-
-def test_the_reference_names_what_is_not_there_yet(tmp_path: Path):
-    missing = {
-        name
-        for state in ("redis", "postgres")
-        for name in unavailable(
-            read_config(tmp_path / "g.yaml", EVERYTHING.replace("STATE", state)), workers=2, watch=True
-        )
-    }
-    text = (ROOT / "docs" / "gateway.md").read_text()
-    said = re.search(r"^\*\*Not there yet\*\*.*?\n\n", text, re.MULTILINE | re.DOTALL)
-    assert {
-        code.replace("--workers", "--workers over 1") for code in codes(said[0] if said else "")
-    } == missing
-
-
 def test_the_table_of_transitions_is_that_of_the_machine():
     everywhere = set.intersection(*(set(events) for events in TABLE.values()))
     machine = {
@@ -145,3 +120,46 @@ def test_the_table_of_transitions_is_that_of_the_machine():
         if event not in everywhere
     }
     assert {tuple(row) for row in rows("docs/design.md", "The state machine")} == machine
+
+
+def test_the_order_of_policies_is_told():
+    told = [int(number) for number, _ in rows("docs/policies.md", "The order")]
+    assert told == sorted(PRIORITIES.values())
+
+
+def test_every_metric_is_told():
+    told = [
+        (codes(name)[0], kind, tuple(codes(labels)), doc)
+        for name, kind, labels, doc in rows("docs/operation.md", "Metrics")
+    ]
+    assert told == [(f.name, f.kind, f.labels, f.doc) for f in FAMILIES.values()]
+
+
+# ---- stores and tests of them
+
+
+@pytest.mark.parametrize(
+    ("heading", "store"),
+    [("Redis", RedisCircuitBreakerStore), ("PostgreSQL", PostgresCircuitBreakerStore)],
+)
+def test_every_option_of_a_store_is_told(heading: str, store: type):
+    (_, *options) = inspect.signature(store).parameters.values()
+    own = [(codes(row[0])[0], eval(row[1].strip("`"))) for row in rows("docs/stores.md", heading)]
+    shared = [
+        (codes(row[0])[0], eval(row[1].strip("`"))) for row in rows("docs/stores.md", "Options of both")
+    ]
+    assert sorted(own + shared) == sorted((option.name, option.default) for option in options)
+
+
+def promises(contract: type) -> set[str]:
+    tests = (getattr(contract, name) for name in dir(contract) if name.startswith("test_"))
+    return {test.promise for test in tests}
+
+
+def test_every_promise_of_a_store_is_told():
+    told = [codes(row[0])[0] for row in rows("docs/testing.md", "A store of your own")]
+    assert sorted(told) == sorted(promises(CircuitBreakerStoreContract))
+    text = (ROOT / "docs" / "testing.md").read_text()
+    said = re.search(r"Its promises are (.*?)\.\n", text, re.DOTALL)
+    assert said is not None
+    assert set(codes(said[1])) == promises(SharedStoreContract)

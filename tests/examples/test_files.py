@@ -1,20 +1,41 @@
-"""The example configurations are right, and are the ones that the README shows."""
+"""The example configurations are right, name their schema, and are the ones that the README shows."""
+
+import json
+import os
 
 import pytest
 
 from switchgear.gateway.config import load_config
 from tests.docs.blocks import ROOT
 
-FILES = sorted((ROOT / "examples").rglob("*.yaml"))
+EXAMPLES = ROOT / "examples"
+SCHEMA = ROOT / "docs" / "gateway.schema.json"
+YAML = sorted(file for file in EXAMPLES.rglob("*.yaml") if "kubernetes" not in file.parts)
+JSON = sorted(EXAMPLES.rglob("*.json"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def name_of(file):
+    return str(file.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("file", [*YAML, *JSON], ids=name_of)
 def test_an_example_has_no_mistake(file):
     loaded = load_config(file, {})
     assert [mistake.text() for mistake in (*loaded.mistakes, *loaded.warnings)] == []
 
 
+@pytest.mark.parametrize("file", YAML, ids=name_of)
+def test_the_first_line_tells_editors_the_schema(file):
+    relative = os.path.relpath(SCHEMA, file.parent)
+    assert file.read_text().startswith(f"# yaml-language-server: $schema={relative}\n")
+
+
+@pytest.mark.parametrize("file", JSON, ids=name_of)
+def test_a_key_tells_editors_the_schema(file):
+    assert json.loads(file.read_text())["$schema"] == os.path.relpath(SCHEMA, file.parent)
+
+
 def test_the_readme_shows_the_example():
-    shown = (ROOT / "examples" / "gateway.yaml").read_text()
+    shown = (EXAMPLES / "gateway.yaml").read_text()
     assert f"```yaml\n{shown}```\n" in (ROOT / "README.md").read_text()
     assert len(shown.splitlines()) <= 15

@@ -76,14 +76,6 @@ def test_a_bad_configuration_exits_2_with_its_mistakes(tmp_path: Path):
     assert f"{tmp_path / 'g.yaml'}:2:" in result.stdout
 
 
-def test_what_is_not_there_yet_exits_1_and_is_named(tmp_path: Path):
-    (tmp_path / "g.yaml").write_text(routes(9) + "state: redis://localhost\nadmin: 127.0.0.1:0\n")
-    result = run(str(tmp_path / "g.yaml"), "--workers", "2")
-    assert result.returncode == 1
-    for feature in ("state: redis", "admin", "--workers"):
-        assert feature in result.stderr
-
-
 # ---- large bodies
 
 

@@ -100,6 +100,7 @@ async def test_the_access_log_has_a_line_a_request(tmp_path):
     first = lines[0]
     assert first.pop("time").endswith("Z")
     assert first.pop("duration_ms") > 0
+    assert first.pop("upstream_ms") > 0
     assert first == {
         "http.request.method": "GET",
         "url.path": '/x/"quoted"',
@@ -110,7 +111,12 @@ async def test_the_access_log_has_a_line_a_request(tmp_path):
         "http.route": "/x/{id}",
         "service": "up",
         "circuit": "c",
+        "circuit_state": "closed",
+        "attempts": 1,
     }
+    assert [lines[1][name] for name in ("attempts", "bytes_in", "circuit")] == [1, 4, "c"]
+    rejection = lines[2]
+    assert (rejection["circuit_state"], "attempts" in rejection) == ("open", True)
     told = [(line["http.response.status_code"], line["origin"]) for line in lines[1:]]
     assert told == [(500, "upstream"), (503, "breaker"), (404, "error"), (400, "error"), (503, "breaker")]
 
@@ -133,7 +139,7 @@ class SlowStream:
 async def test_a_log_that_can_not_be_written_loses_lines_and_says_so(monkeypatch):
     monkeypatch.setattr("switchgear.gateway.access_log.MAX_WAITING", 1000)
     stream = SlowStream()
-    log = AccessLog(stream, lambda: 0.5)  # type: ignore[arg-type]
+    log = AccessLog(lambda: stream, lambda: 0.5)  # type: ignore[arg-type]
     for _ in range(100):
         log.write(b"GET", b"/", 200, 0.001, 1, "", "127.0.0.1", "")
     stream.let.set()

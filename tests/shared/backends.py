@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
+import subprocess
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -12,9 +14,8 @@ import redis
 
 from switchgear import CircuitBreakerSnapshot
 from switchgear.stores import PostgresCircuitBreakerStore, RedisCircuitBreakerStore, store_from_url
-from switchgear.stores.operations import Operation
-from switchgear.stores.view import View
 from tests.servers.postgres import PostgresServer
+from tests.servers.process import ServerProcess
 from tests.servers.redis import RedisServer
 
 SharedStore = RedisCircuitBreakerStore | PostgresCircuitBreakerStore
@@ -24,14 +25,27 @@ class Backend(Protocol):
     """A server, and how to look at it from outside."""
 
     name: str
+    unit: str
+    """What `work` counts."""
     overshoot: int
     """Calls of a process, beyond its part of the threshold, that may reach a dead dependency."""
+
+    @property
+    def server(self) -> ServerProcess: ...
 
     @property
     def url(self) -> str: ...
 
     @property
     def version(self) -> str: ...
+
+    def remember(self) -> None:
+        """Keep what the server has now."""
+        ...
+
+    def go_back(self) -> None:
+        """Start the killed server as it was when it was told to remember."""
+        ...
 
     def work(self) -> int:
         """Commands (those inside scripts counted) or transactions so far, but for what it costs to ask."""
@@ -42,10 +56,11 @@ class Backend(Protocol):
         ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class RedisBackend:
     server: RedisServer
     name: str = "redis"
+    unit: str = "commands"
     overshoot: int = 4
 
     @property
@@ -55,7 +70,15 @@ class RedisBackend:
     @property
     def version(self) -> str:
         info = self._info("server")
-        return f"{'Valkey' if 'valkey_version' in info else 'Redis'} {info.get('valkey_version', info['redis_version'])}"
+        valkey = info.get("valkey_version")
+        return f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
+
+    def remember(self) -> None:
+        with redis.Redis(port=self.server.port) as client:
+            client.save()
+
+    def go_back(self) -> None:
+        self.server.restart()
 
     def work(self) -> int:
         stats = self._info("commandstats")
@@ -70,10 +93,11 @@ class RedisBackend:
             return cast(dict[str, Any], client.info(section))
 
 
-@dataclass
+@dataclass(frozen=True)
 class PostgresBackend:
     server: PostgresServer
     name: str = "postgres"
+    unit: str = "transactions"
     overshoot: int = 5
 
     @property
@@ -84,14 +108,34 @@ class PostgresBackend:
     def version(self) -> str:
         return f"PostgreSQL {self._ask('show server_version')}"
 
+    def remember(self) -> None:
+        self.server.kill()
+        self._copy("data", "remembered")
+        self.server.restart()
+
+    def go_back(self) -> None:
+        self._copy("remembered", "data")
+        self.server.restart()
+
+    def _copy(self, source: str, target: str) -> None:
+        home = self.server.directory
+        shutil.rmtree(home / target, ignore_errors=True)
+        subprocess.run(["cp", "-a", home / source, home / target], check=True, timeout=60)  # keeps the owner
+
     def work(self) -> int:
         # A session reports what it has done with a delay of its own; `pg_stat_database` counts all databases' sessions.
-        done = "select sum(xact_commit + xact_rollback) from pg_stat_database where datname = current_database()"
+        done = (
+            "select sum(xact_commit + xact_rollback) from pg_stat_database where datname = current_database()"
+        )
         return int(self._ask(done))
 
     def connections(self) -> int:
-        others = "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid != pg_backend_pid()"
-        return int(self._ask(others))
+        return int(
+            self._ask(
+                "select count(*) from pg_stat_activity "
+                "where backend_type = 'client backend' and pid != pg_backend_pid()"
+            )
+        )
 
     def _ask(self, statement: str) -> Any:
         with psycopg.connect(self.server.dsn, autocommit=True) as connection:
@@ -115,11 +159,11 @@ def state_of(url: str, key: str) -> CircuitBreakerSnapshot:
     return asyncio.run(read())
 
 
-def apply(url: str, key: str, operation: Operation) -> View:
-    """Do one operation as a process of its own."""
+def record_failure(url: str, key: str) -> None:
+    """As a process that does nothing else."""
 
-    async def work() -> View:
+    async def work() -> None:
         async with cast(SharedStore, store_from_url(url)) as store:
-            return (await store.batch([(key, operation)]))[0]
+            await store.record_failure(key)
 
-    return asyncio.run(work())
+    asyncio.run(work())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, CircuitState
+from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, Permit
 from tests.shared.fleet import Member
 
 Policy = CircuitBreakerPolicy
@@ -38,7 +37,7 @@ class Tally:
     def asked(self) -> int:
         return self.reached + self.rejected
 
-    async def call(self, member: Member, breaker: CircuitBreaker, fails: bool) -> None:
+    async def call(self, member: Member, breaker: CircuitBreaker, *, fails: bool) -> None:
         """One call, which fails or does not."""
         begin = time.monotonic()
         try:
@@ -49,18 +48,21 @@ class Tally:
         except Exception as error:
             self.strange.append(repr(error))
         else:
-            self.rejecting_since = 0.0
-            if fails:
-                permit.failure(DeadError("dead"))
-                self.failed += 1
-            else:
-                permit.success()
-                self.served += 1
+            self._end(permit, fails=fails)
         self.slowest = max(self.slowest, time.monotonic() - begin)
+
+    def _end(self, permit: Permit, *, fails: bool) -> None:
+        self.rejecting_since = 0.0
+        if fails:
+            permit.failure(DeadError("dead"))
+            self.failed += 1
+        else:
+            permit.success()
+            self.served += 1
 
 
 async def fail(member: Member, *, url: str, key: str, policy: Policy, times: int) -> Tally:
-    """So many failures, a few at a time."""
+    """So many failures, a few at a time, so that they take several flushes."""
     tally = Tally()
     with member.breaker(url, key, policy) as breaker:
         for number in range(times):
@@ -76,15 +78,16 @@ async def traffic(
     url: str,
     key: str,
     policy: Policy,
+    times: int,
     per_second: float,
     sick: tuple[int, ...] = (),
-    seconds: float = 60.0,
 ) -> Tally:
     """Calls at a rate, until told to stop; those of the sick members fail."""
     tally = Tally()
     with member.breaker(url, key, policy) as breaker:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not member.stopped:
+        for _ in range(times):
+            if member.stopped:
+                break
             await tally.call(member, breaker, fails=member.number in sick)
             await member.pause(1 / per_second)
     return tally
@@ -110,12 +113,12 @@ async def probe(
         while time.monotonic() < end:
             try:
                 permit = await member.acquire(breaker)
-            except CircuitOpenError as rejection:
-                await member.pause(min(0.01, rejection.retry_after or 0.01))
+            except CircuitOpenError:
+                await member.pause(0.005)
                 continue
             begin = time.monotonic()
             await member.pause(chance.uniform(0.002, 0.04))
-            # The interval ends before the outcome is told: afterwards the next probe may begin.
+            # Over before the outcome is told: then the next one may begin.
             probes.append(Probe(begin, time.monotonic(), member.number))
             if chance.random() < failing:
                 permit.failure(DeadError("dead"))
@@ -124,32 +127,43 @@ async def probe(
     return probes
 
 
-async def hold(member: Member, *, url: str, key: str, policy: Policy, prober: int, seconds: float) -> float | None:
-    """One member takes the only probe and never tells how it ended; when another one got the next.
-
-    The prober is to be killed: it does not come back.
-    """
+async def wait_for_probe(member: Member, *, url: str, key: str, policy: Policy) -> None:
+    """Tell when a probe was had, and keep it until told to stop."""
+    permit: Permit | None = None
     with member.breaker(url, key, policy) as breaker:
-        if member.number == prober:
-            await _first_probe(member, breaker)
-        member.meet()
-        if member.number == prober:
-            time.sleep(seconds)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            try:
-                permit = await member.acquire(breaker)
-            except CircuitOpenError:
-                await member.pause(0.01)
-                continue
-            return time.monotonic()
-    return None
-
-
-async def _first_probe(member: Member, breaker: CircuitBreaker) -> None:
-    while True:
-        try:
-            await member.acquire(breaker)
-            return
-        except CircuitOpenError:
+        while not member.stopped:
+            if permit is None:
+                try:
+                    permit = await member.acquire(breaker)
+                    member.tell(time.monotonic())
+                except CircuitOpenError:
+                    pass
             await member.pause(0.01)
+        if permit is not None:
+            permit.cancel()
+
+
+async def two_circuits(
+    member: Member, *, url: str, healthy: str, dead: str, policies: tuple[Policy, Policy], per_second: float
+) -> tuple[Tally, Tally]:
+    """Calls of a healthy service and of a dead one, until the circuit of the healthy one is opened from outside."""
+    well, ill = Tally(), Tally()
+    with member.breaker(url, healthy, policies[0]) as first, member.breaker(url, dead, policies[1]) as second:
+        while not (well.rejected or member.stopped):
+            await well.call(member, first, fails=False)
+            await ill.call(member, second, fails=True)
+            await member.pause(1 / per_second)
+    return well, ill
+
+
+async def use_open(member: Member, *, url: str, key: str, policy: Policy) -> Tally:
+    """Calls until told to stop; tells when they are rejected."""
+    tally = Tally()
+    with member.breaker(url, key, policy) as breaker:
+        while not member.stopped:
+            before = tally.rejected
+            await tally.call(member, breaker, fails=False)
+            if tally.rejected == 1 and before == 0:
+                member.tell(time.monotonic())
+            await member.pause(0.01)
+    return tally

@@ -46,7 +46,8 @@ class World:
     def settle(self) -> None:
         """Let every process send what is due, until nothing is."""
         for _ in range(20):
-            if not any([process.tick() for process in self.processes]):
+            sent = [process.tick() for process in self.processes]
+            if not any(sent):
                 return
         raise AssertionError("the processes never come to rest")
 
@@ -153,7 +154,9 @@ class Process:
         views = []
         for letter in letters:
             self.sent.append(letter.sent)
-            listeners = [p.home.pushed for p in self.world.processes if not p.deaf and not p.down and p is not self]
+            listeners = [
+                p.home.pushed for p in self.world.processes if not p.deaf and not p.down and p is not self
+            ]
             store._subscribers = listeners
             views.append(store.apply(letter.circuit.key, letter.sent))
         if self.loses_replies:

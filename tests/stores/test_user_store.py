@@ -8,11 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, CircuitState, Switchgear
+from switchgear.stores.coordinator import Coordinator
+from switchgear.stores.operations import Operation
 from switchgear.stores.sharing import flush
+from switchgear.stores.view import View
 from tests.stores.user_store import UserStore, eventually
 
 
@@ -21,42 +28,48 @@ def store() -> UserStore:
     return UserStore()
 
 
-@pytest.fixture(params=["sync", "async"])
-def fail(request: pytest.FixtureRequest):  # noqa: ANN201
-    """Makes `times` failing calls through a breaker; returns how many got through."""
+def bad() -> None:
+    raise ValueError("bad")
 
-    def bad() -> None:
-        raise ValueError("bad")
 
-    async def bad_async() -> None:
-        raise ValueError("bad")
+async def bad_async() -> None:
+    raise ValueError("bad")
 
-    def sync(breaker: CircuitBreaker, times: int) -> int:
-        through = 0
-        for _ in range(times):
+
+def fail_sync(breaker: CircuitBreaker, times: int) -> int:
+    """Failing calls; how many got through."""
+    through = 0
+    for _ in range(times):
+        with suppress(CircuitOpenError):
             try:
                 breaker.call(bad)
             except ValueError:
                 through += 1
-            except CircuitOpenError:
-                pass
-        return through
+    return through
 
-    async def coroutine(breaker: CircuitBreaker, times: int) -> int:
-        through = 0
-        for _ in range(times):
+
+async def fail_async(breaker: CircuitBreaker, times: int) -> int:
+    through = 0
+    for _ in range(times):
+        with suppress(CircuitOpenError):
             try:
                 await breaker.call(bad_async)
             except ValueError:
                 through += 1
-            except CircuitOpenError:
-                pass
-        return through
-
-    return sync if request.param == "sync" else lambda breaker, times: asyncio.run(coroutine(breaker, times))
+    return through
 
 
-def test_the_state_goes_to_the_store(store: UserStore, fail) -> None:  # noqa: ANN001
+Fail = Callable[[CircuitBreaker, int], int]
+
+
+@pytest.fixture(params=["sync", "async"])
+def fail(request: pytest.FixtureRequest) -> Fail:
+    if request.param == "sync":
+        return fail_sync
+    return lambda breaker, times: asyncio.run(fail_async(breaker, times))
+
+
+def test_the_state_goes_to_the_store(store: UserStore, fail: Fail) -> None:
     breaker = CircuitBreaker("x", store=store, failure_threshold=3)
     assert fail(breaker, 5) == 3
     assert breaker.state == "open", "at once, whatever the store says"
@@ -75,7 +88,7 @@ def test_the_state_comes_from_the_store(store: UserStore) -> None:
     eventually(lambda: breaker.state == "closed")
 
 
-def test_what_others_have_counted_counts_here_too(store: UserStore, fail) -> None:  # noqa: ANN001
+def test_what_others_have_counted_counts_here_too(store: UserStore, fail: Fail) -> None:
     for _ in range(4):
         asyncio.run(store.record_failure("x"))
     breaker = CircuitBreaker("x", store=store)
@@ -83,7 +96,7 @@ def test_what_others_have_counted_counts_here_too(store: UserStore, fail) -> Non
     assert fail(breaker, 3) == 1
 
 
-def test_it_opens_probes_and_closes_again(store: UserStore, fail) -> None:  # noqa: ANN001
+def test_it_opens_probes_and_closes_again(store: UserStore, fail: Fail) -> None:
     breaker = CircuitBreaker("x", store=store, failure_threshold=2, reset_timeout=0.05)
     fail(breaker, 2)
     eventually(lambda: store.circuit("x").state == "open")
@@ -94,7 +107,7 @@ def test_it_opens_probes_and_closes_again(store: UserStore, fail) -> None:  # no
     assert store.circuit("x").failure_count == 0
 
 
-def test_two_breakers_of_one_store_and_key_are_one_circuit(store: UserStore, fail) -> None:  # noqa: ANN001
+def test_two_breakers_of_one_store_and_key_are_one_circuit(store: UserStore, fail: Fail) -> None:
     one, other = (CircuitBreaker("x", store=store, failure_threshold=3) for _ in range(2))
     fail(one, 2)
     fail(other, 1)
@@ -109,7 +122,7 @@ def test_calls_to_the_store_do_not_grow_with_successes(store: UserStore) -> None
     assert 1 <= store.count("record_success") <= 20
 
 
-def test_a_store_that_hangs_slows_no_call(store: UserStore, fail) -> None:  # noqa: ANN001
+def test_a_store_that_hangs_slows_no_call(store: UserStore, fail: Fail) -> None:
     breaker = CircuitBreaker("x", store=store, failure_threshold=3)
     store.hangs = True
     start = time.monotonic()
@@ -121,7 +134,7 @@ def test_a_store_that_hangs_slows_no_call(store: UserStore, fail) -> None:  # no
 
 def test_a_store_that_raises_is_told_once_and_used_again_when_it_is_back(
     store: UserStore,
-    fail,  # noqa: ANN001
+    fail: Fail,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     breaker = CircuitBreaker("x", store=store, failure_threshold=3, reset_timeout=0.05)
@@ -144,7 +157,7 @@ def test_a_store_that_blocks_its_thread_slows_no_call(store: UserStore) -> None:
     release = threading.Event()
 
     class Blocking(UserStore):
-        async def get_state(self, key: str):  # noqa: ANN202
+        async def get_state(self, key: str):
             release.wait(10)
             return await super().get_state(key)
 
@@ -193,7 +206,7 @@ def test_an_override_holds_in_this_process(store: UserStore) -> None:
     eventually(lambda: "x" not in store.circuits)
 
 
-def test_a_shadow_circuit_has_a_key_of_its_own(store: UserStore, fail) -> None:  # noqa: ANN001
+def test_a_shadow_circuit_has_a_key_of_its_own(store: UserStore, fail: Fail) -> None:
     breaker = CircuitBreaker("x", store=store, failure_threshold=2, mode="shadow")
     assert fail(breaker, 4) == 4
     assert breaker.state == "open"
@@ -220,7 +233,7 @@ def test_the_policy_goes_with_the_last_breaker(store: UserStore) -> None:
 # ---- scopes ----
 
 
-def test_a_scope_binds_flushes_and_closes(store: UserStore, fail) -> None:  # noqa: ANN001
+def test_a_scope_binds_flushes_and_closes(store: UserStore, fail: Fail) -> None:
     gear = Switchgear(failure_threshold=100)
     breaker = gear.breaker("x")
     fail(breaker, 1)
@@ -256,7 +269,7 @@ def test_an_async_scope_does_not_block_its_loop(store: UserStore) -> None:
         task.cancel()
 
     asyncio.run(main())
-    assert store.closed == 1
+    eventually(lambda: store.closed == 1)
 
 
 # ---- threads and loops ----
@@ -295,20 +308,22 @@ def test_one_thread_serves_all_stores() -> None:
     breakers = [CircuitBreaker("x", store=store) for store in stores]
     for breaker in breakers:
         breaker.call(int)
-    for store in stores:
-        eventually(lambda store=store: store.calls)
+    eventually(lambda: all(store.calls for store in stores))
     assert [thread.name for thread in threading.enumerate()].count("switchgear-pump") == 1
 
 
 def test_a_store_that_no_breaker_uses_is_forgotten() -> None:
-    import weakref
+    calls: list[str] = []
 
-    store = UserStore()
-    gone = weakref.ref(store)
-    CircuitBreaker("x", store=store).call(int)
-    eventually(lambda: store.count("record_success"))
-    del store
+    def use() -> weakref.ref[UserStore]:
+        store = UserStore()
+        store.calls = calls
+        CircuitBreaker("x", store=store).call(int)
+        return weakref.ref(store)
+
+    gone = use()
     eventually(lambda: gone() is None)
+    assert "record_success" in calls, "not before it was told everything"
 
 
 # ---- processes ----
@@ -343,7 +358,7 @@ def counted():
 
 
 @pytest.fixture
-def setup(tmp_path) -> str:  # noqa: ANN001
+def setup(tmp_path: Path) -> str:
     return SETUP.format(path=str(tmp_path / "circuits.db"))
 
 
@@ -390,7 +405,7 @@ print(counted())
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_children_of_multiprocessing_send_what_they_have(setup: str, method: str, tmp_path) -> None:  # noqa: ANN001
+def test_children_of_multiprocessing_send_what_they_have(setup: str, method: str, tmp_path: Path) -> None:
     module = tmp_path / "work_of_a_child.py"
     module.write_text(setup + "def work():\n    fail(5)\n")
     code = f"""
@@ -427,7 +442,7 @@ for _ in range(2):
 """
     child(setup + code)
     assert child(setup + code + "print(small.state)") == "open\n"
-    assert child(setup + code.split("for")[0] + "print(small.state)") == "open\n"
+    assert child(setup + code.split("for", maxsplit=1)[0] + "print(small.state)") == "open\n"
 
 
 def test_a_hanging_store_does_not_hold_up_the_end() -> None:
@@ -460,3 +475,59 @@ for _ in range(3):
 print(breaker.state, store.calls, threading.active_count())
 """
     assert child(code, SWITCHGEAR_OFF="1") == "disabled [] 1\n"
+
+
+# ---- a client that is bound to an event loop ----
+
+
+class BoundStore(UserStore):
+    """A store whose client works on one event loop only, and which leases probes."""
+
+    staleness = 0.2
+    lease_timeout = 5.0
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.loop = loop
+        self.coordinator = Coordinator(lambda: round(time.time() * 1000))
+        self.watch, self.changes = self.coordinator.watch, self.coordinator.changes
+
+    async def batch(self, operations: Sequence[tuple[str, Operation]]) -> list[View]:
+        assert asyncio.get_running_loop() is self.loop
+        return await self.coordinator.batch(operations)
+
+
+def test_a_sync_call_on_the_loop_that_the_store_needs_is_refused_at_once() -> None:
+    async def main() -> None:
+        breaker = CircuitBreaker("x", store=BoundStore(asyncio.get_running_loop()))
+        for sync in (breaker.acquire, breaker.__enter__, breaker.ready, lambda: breaker.call(int)):
+            with pytest.raises(
+                RuntimeError, match=r"circuit 'x': BoundStore .* use `await acquire_async\(\)`"
+            ):
+                sync()
+        async with breaker:
+            pass
+
+    asyncio.run(main())
+
+
+def test_a_store_on_the_users_loop_is_asked_there() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        store = BoundStore(loop)
+        breaker = CircuitBreaker("x", store=store, failure_threshold=2, reset_timeout=0.01)
+        states: list[str] = []
+        store.coordinator._subscribers.append(lambda _, view: view.changed and states.append(view.state))
+        await fail_async(breaker, 2)
+        await asyncio.to_thread(eventually, lambda: states and states[-1] == "open")
+        await asyncio.to_thread(eventually, lambda: breaker.snapshot().retry_after == 0.0)
+        assert await breaker.call(good_async) == 1
+        await asyncio.to_thread(eventually, lambda: breaker.state == "closed")
+        assert states == ["open", "half-open", "closed"]
+        assert await asyncio.to_thread(breaker.call, int) == 0
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+async def good_async() -> int:
+    return 1

@@ -1,4 +1,6 @@
-"""A store as a user writes it, five coroutines, that tests can make hang and fail; and waiting for what it is told."""
+"""A store as a user writes it, five coroutines, that tests can make hang and fail; and waiting for what it is
+told.
+"""
 
 from __future__ import annotations
 

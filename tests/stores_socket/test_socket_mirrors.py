@@ -40,8 +40,8 @@ async def fail(breaker):
 async def test_failures_of_two_open_one_circuit_for_both(served):
     policy = {"failure_threshold": 4}
     async with (
-        worker(served.path, failure_threshold=4) as one,
-        worker(served.path, failure_threshold=4) as two,
+        worker(served.path, **policy) as one,
+        worker(served.path, **policy) as two,
     ):
         for breaker in (one, two, one, two):
             await fail(breaker)
@@ -70,8 +70,8 @@ async def test_one_probe_for_both(served):
 async def test_without_the_server_they_go_on_and_its_successor_is_told(served):
     policy = {"failure_threshold": 2}
     async with (
-        worker(served.path, failure_threshold=2) as one,
-        worker(served.path, failure_threshold=2) as two,
+        worker(served.path, **policy) as one,
+        worker(served.path, **policy) as two,
     ):
         await fail(one)
         await fail(one)
@@ -92,7 +92,8 @@ async def test_without_the_server_they_go_on_and_its_successor_is_told(served):
 
 
 async def test_while_the_server_is_away_own_failures_open(served):
-    async with worker(served.path, failure_threshold=2) as one:
+    policy = {"failure_threshold": 2}
+    async with worker(served.path, **policy) as one:
         await served.stop()
         await fail(one)
         await fail(one)

@@ -64,7 +64,7 @@ class CircuitBreaker:
     can't be a key or for a key that has another policy in this process.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_ears", "_key", "_name", "circuit")
+    __slots__ = ("__weakref__", "_clock", "_ears", "_key", "_name", "_store", "circuit")
 
     circuit: Circuit
 
@@ -84,6 +84,7 @@ class CircuitBreaker:
         self._key = checked_key(name if namespace is None else f"{namespace}/{name}")
         self._clock = clock
         self._ears: list[_Ear] = []
+        self._store = store
         self.circuit = bind(self, self._key, name, policy or policy_from(fields), store, clock)
 
     def rebind(self, store: CircuitBreakerStore | None) -> None:
@@ -92,7 +93,23 @@ class CircuitBreaker:
 
         Calls in flight report to the circuit that admitted them.
         """
-        self.circuit = bind(self, self._key, self._name, self.policy, store, self._clock)
+        self._store = store
+        self._bind(self.policy)
+
+    def adopt(self, policy: CircuitBreakerPolicy) -> None:
+        """Go on under another policy, from the next call on.
+
+        State, override and open time stay, and so does evidence, unless the window changed, which it was
+        counted in. Other breakers of this circuit in the process get the policy too. Between `enforce` and
+        `shadow` a shared circuit changes its key: there the state is that of the other record.
+        """
+        if self._store is None or policy.shadow == self.policy.shadow:
+            self.circuit.adopt_policy(policy)
+        else:
+            self._bind(policy)
+
+    def _bind(self, policy: CircuitBreakerPolicy) -> None:
+        self.circuit = bind(self, self._key, self._name, policy, self._store, self._clock)
         for ear in self._ears:
             ear.move(self.circuit)
 

@@ -30,6 +30,8 @@ from switchgear.errors import CircuitOpenError
 logger = logging.getLogger("switchgear")
 
 CANCELLED_IN_A_ROW: Final = 20
+UNTIMED: Final = math.inf
+"""The start of a call that nobody timed: never slow, also if its circuit begins to time calls meanwhile."""
 
 Override = Literal[CircuitState.FORCED_OPEN, CircuitState.DISABLED]
 
@@ -153,6 +155,10 @@ class Circuit:
     def reset(self) -> None:
         raise NotImplementedError
 
+    def adopt_policy(self, policy: CircuitBreakerPolicy) -> None:
+        """Go on under another policy, of the same mode where a store is shared: that is part of the key."""
+        self._take_policy(policy)
+
     def due_since(self) -> float:
         """The `now()` since which a probe could have gone; infinity while none can, or none is needed."""
         return math.inf
@@ -192,8 +198,9 @@ class Circuit:
             due = self._cancelled == CANCELLED_IN_A_ROW
         if due:
             logger.warning(
-                "circuit %s: %d calls in a row were cancelled and none of them counted; put the "
-                "timeout inside the guarded call, or set slow_call_duration so that a call cancelled after it is a failure",
+                "circuit %s: %d calls in a row were cancelled and none of them counted; "
+                "put the timeout inside the guarded call, "
+                "or set slow_call_duration so that a call cancelled after it is a failure",
                 self.name,
                 CANCELLED_IN_A_ROW,
                 extra={"circuit": self.name},

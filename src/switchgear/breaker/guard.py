@@ -11,7 +11,7 @@ import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, Final, Protocol
 
-from switchgear.breaker.circuit import Circuit
+from switchgear.breaker.circuit import UNTIMED, Circuit
 from switchgear.breaker.colour import Colour, colour_of
 from switchgear.breaker.machine import SUCCESS
 from switchgear.breaker.permit import Permit, settle_error, settle_result
@@ -55,7 +55,7 @@ def _guard_sync(breaker: Guarded, fn: Callable[..., Any], keep: Keep | None) -> 
     def guarded(*args: Any, **kwargs: Any) -> Any:
         circuit = breaker.circuit
         grant = circuit.era or circuit.admit()
-        started = circuit.now() if circuit.timed else 0.0
+        started = circuit.now() if circuit.timed else UNTIMED
         try:
             result = fn(*args, **kwargs)
         except BaseException as error:
@@ -84,7 +84,7 @@ def _guard_async(
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         circuit = breaker.circuit
         grant = circuit.era or await circuit.admit_async()
-        started = circuit.now() if circuit.timed else 0.0
+        started = circuit.now() if circuit.timed else UNTIMED
         try:
             result = await fn(*args, **kwargs)
         except BaseException as error:

@@ -233,6 +233,12 @@ class LocalCircuit(Circuit):
 
         self._operate(forget)
 
+    def adopt_policy(self, policy: CircuitBreakerPolicy) -> None:
+        with self._inside():
+            self._take_policy(policy)
+            self._machine.adopt_policy(policy, self.now())
+            self._publish()  # a new era: calls under way come to `_settle_other`, and count as before
+
     def _operate(self, act: Callable[[float], Transition | None]) -> None:
         now = self.now()
         with self._inside():

@@ -13,13 +13,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from switchgear.breaker.calls import (
+    FAILURE,
+    INCONCLUSIVE,
+    SUCCESS,
+    Leased,
+    Outcome,
+    Passed,
+    Rejected,
+    Result,
+    Transition,
+)
 from switchgear.breaker.phases import (
     CLOSED,
     DISABLED,
     FORCED_OPEN,
     HALF_OPEN,
+    NO_BACKOFF,
     OPEN,
     TABLE,
     Backoff,
@@ -64,69 +75,6 @@ __all__ = [
 ]
 
 
-class Outcome(StrEnum):
-    """How a call ended, as evidence about the service."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    INCONCLUSIVE = "inconclusive"
-
-
-# Looking a member up in its enum costs as much as a function call (CPython 3.11); these names do not.
-SUCCESS, FAILURE, INCONCLUSIVE = Outcome.SUCCESS, Outcome.FAILURE, Outcome.INCONCLUSIVE
-
-
-# ---- what the machine answers ----
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """A change that has happened. `author` is set for overrides."""
-
-    from_state: CircuitState
-    to_state: CircuitState
-    generation: int
-    rule: Rule
-    reason: str
-    author: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """The call is free to go: an ordinary call of this generation."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Leased:
-    """The call is a probe."""
-
-    generation: int
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The call is rejected; seconds to the next possible probe, `None` when nobody knows."""
-
-    retry_after: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How an admitted call ended.
-
-    `retry_after`: the open time that the upstream asks for, should this failure open the circuit. `spread` in
-    [-1, 1]: the draw that the policy's jitter scales.
-    """
-
-    outcome: Outcome
-    slow: bool = False
-    retry_after: float | None = None
-    spread: float = 0.0
-
-
 @dataclass(slots=True)
 class Machine:
     """One circuit. `policy` is `None` only for a store's record that no breaker has claimed yet."""
@@ -139,7 +87,7 @@ class Machine:
     leases: dict[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
-        self.phase = Closed(self._fresh_counts(), Backoff())
+        self.phase = Closed(self._fresh_counts(), NO_BACKOFF)
 
     # ---- reading ----
 
@@ -315,7 +263,7 @@ class Machine:
     def reset(self, now: float) -> Transition:
         """Closed, with all evidence forgotten."""
         change = self._move(Event.RESET, now, Rule.RESET, "reset by hand")
-        self.phase = Closed(self._fresh_counts(), Backoff())
+        self.phase = Closed(self._fresh_counts(), NO_BACKOFF)
         return change
 
     def put(self, to: CircuitState, now: float) -> Transition:
@@ -324,12 +272,12 @@ class Machine:
         phase: Phase
         match to:
             case CircuitState.CLOSED:
-                event, phase = Event.SET_CLOSED, Closed(self._fresh_counts(), Backoff())
+                event, phase = Event.SET_CLOSED, Closed(self._fresh_counts(), NO_BACKOFF)
             case CircuitState.OPEN:
                 open_time = self.policy.open_time(0) if self.policy else 0.0
                 event, phase = Event.SET_OPEN, Open(now + open_time, Backoff(0, open_time), failures)
             case CircuitState.HALF_OPEN:
-                event, phase = Event.SET_HALF_OPEN, HalfOpen(Backoff(), failures)
+                event, phase = Event.SET_HALF_OPEN, HalfOpen(NO_BACKOFF, failures)
             case _:
                 raise ValueError(f"transition to {to.value!r}: allowed are 'closed', 'open', 'half-open'")
         change = self._move(event, now, Rule.STORE, f"set {to.value} through the store")
@@ -343,13 +291,13 @@ class Machine:
         self.reason = reason
         self.phase = phase
 
-    def forget(self, now: float, backoff: Backoff = Backoff()) -> None:
+    def forget(self, now: float, backoff: Backoff = NO_BACKOFF) -> None:
         """Be closed, with no evidence: what was known here counts elsewhere from now on."""
         self.assume(Closed(self._fresh_counts(), backoff), "", now)
 
     def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
         """Go on under another policy. The state stays, and evidence that is counted in the same way."""
-        self.policy = policy
+        unclaimed, self.policy = self.policy is None, policy
         match self.phase:
             case Closed(counts=counts) | Disabled(counts=counts) as phase:
                 length = counts.length if isinstance(counts, RollingWindow) else None
@@ -357,7 +305,7 @@ class Machine:
                     phase.counts = self._fresh_counts()
                 elif isinstance(counts, Run):
                     counts.limit = self._run_limit
-            case Open(until=self.since, failures=failures):
+            case Open(until=self.since, failures=failures) if unclaimed:
                 # Opened through a store before any policy was known: its open time counts from then.
                 open_time = policy.open_time(0)
                 self.phase = Open(self.since + open_time, Backoff(0, open_time), failures)
@@ -405,7 +353,7 @@ class Machine:
     def _release(self, now: float, rule: Rule, reason: str) -> Transition:
         to = TABLE[self.state][Event.RELEASE]
         change = self._move(Event.RELEASE, now, rule, reason)
-        self.phase = Open(now, Backoff(), 0) if to is OPEN else Closed(self._fresh_counts(), Backoff())
+        self.phase = Open(now, NO_BACKOFF, 0) if to is OPEN else Closed(self._fresh_counts(), NO_BACKOFF)
         return change
 
     def _move(

@@ -82,6 +82,21 @@ class Switchgear:
                 raise ValueError(f"family {template!r} exists with another policy or limit: {known.policy}")
             return known
 
+    def adopt(self, name: str, policy: CircuitBreakerPolicy) -> CircuitBreaker:
+        """The breaker `name`, under `policy` from now on (`CircuitBreaker.adopt`); made if there is none."""
+        with self._lock:
+            known = self._breakers.get(name)
+            if known is None:
+                known = self._breakers[name] = self._make(name, policy)
+            elif known.policy != policy:
+                known.adopt(policy)
+            return known
+
+    def discard(self, name: str) -> None:
+        """Forget a breaker, if there is one of this name. Who holds it may go on with it."""
+        with self._lock:
+            self._breakers.pop(name, None)
+
     def on_transition(self, listener: Listener) -> None:
         """Call `listener(event)` at every transition of every breaker, present and future."""
         with self._lock:

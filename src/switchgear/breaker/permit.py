@@ -7,7 +7,7 @@ import logging
 from types import TracebackType
 from typing import Self
 
-from switchgear.breaker.circuit import Circuit, Grant
+from switchgear.breaker.circuit import UNTIMED, Circuit, Grant
 from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS, Leased, Outcome
 from switchgear.breaker.outcome import asked_for, is_cancellation, judge_error
 from switchgear.breaker.state import CircuitState
@@ -28,7 +28,7 @@ class Permit:
     def __init__(self, circuit: Circuit, grant: Grant) -> None:
         self._circuit = circuit
         self._grant = grant
-        self._started = circuit.now() if circuit.timed else 0.0
+        self._started = circuit.now() if circuit.timed else UNTIMED
         # Taking the one element is atomic, with and without a GIL: of two threads that report, one wins.
         self._pending: list[Grant] = [grant]
 

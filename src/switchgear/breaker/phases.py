@@ -1,4 +1,4 @@
-"""The states of a circuit as the machine knows them: which event leads where, and what each phase remembers."""
+"""The states of a circuit: which event leads from one to another, and what is remembered in each."""
 
 from __future__ import annotations
 
@@ -54,6 +54,9 @@ class Backoff:
 
     rounds: int = 0
     open_time: float = 0.0
+
+
+NO_BACKOFF: Final = Backoff()
 
 
 @dataclass(slots=True)

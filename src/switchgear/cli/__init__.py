@@ -47,6 +47,10 @@ def _run(args: argparse.Namespace) -> int:
             from switchgear.cli import schema
 
             return schema.run(args)
+        case "store":
+            from switchgear.cli import store
+
+            return store.run(args)
         case _:
             from switchgear.cli import store
 

@@ -39,6 +39,9 @@ def _add_serve(commands: _Commands) -> None:
         "--port", type=_port, help="listen at this port instead of the file's; 0 chooses a free one"
     )
     serve.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes [1]")
+    serve.add_argument(
+        "--require-state", action="store_true", help="exit with 3 when the store can't be used at the start"
+    )
     serve.add_argument("--watch", action="store_true", help="reload when the file changes")
 
 

@@ -3,87 +3,103 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from switchgear.gateway.config import load_config, unavailable
+from switchgear.admin.operation import Operation
+from switchgear.gateway.config import load_config
 from switchgear.gateway.config.model import Address
+from switchgear.gateway.reload import WatchedFile
 from switchgear.gateway.server import Gateway
+from switchgear.gateway.serving import configure_log, loop_factory, serve, stop_signal
+from switchgear.gateway.state import released, store_for, usable
 
 if TYPE_CHECKING:
     import argparse
 
     from switchgear.gateway.config import GatewayConfig
+    from switchgear.gateway.config.loading import Loaded
+
+logger = logging.getLogger("switchgear")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0 after a drain, 1 when it can't run, 2 for a bad configuration."""
-    loaded = load_config(Path(args.file), os.environ)
-    if loaded.config is None:
+    """Exit code 0 after a drain, 1 when it can't run, 2 for a bad configuration, 3 without its store."""
+    file = WatchedFile(Path(args.file))  # before it is read: no change of it is overlooked
+    loaded = _read(args)
+    config = loaded.config
+    if config is None:
         for mistake in loaded.mistakes:
             print(mistake.text())
         return 2
     for warning in loaded.warnings:
         print(warning.text(), file=sys.stderr)
-    config = _with_options(loaded.config, args)
-    missing = unavailable(config, workers=args.workers, watch=args.watch)
-    for feature in missing:
-        print(f"switchgear: {feature} is not available yet", file=sys.stderr)
-    if missing:
-        return 1
-    logging.basicConfig(
-        level=config.log.level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(config))
+    several = args.workers > 1
+    configure_log(config.log.level, one_of_many=several)
+    # The supervisor waits for processes most of the time, and uvloop can't give them a group of their own.
+    with asyncio.Runner(loop_factory=None if several else loop_factory()) as runner:
+        return runner.run(_run(config, file, args))
 
 
-def _with_options(config: GatewayConfig, args: argparse.Namespace) -> GatewayConfig:
-    """What the command line says wins over the file."""
+def _read(args: argparse.Namespace) -> Loaded:
+    """What the file says now; what the command line says wins."""
+    loaded = load_config(Path(args.file), os.environ)
+    config = loaded.config
+    if config is None:
+        return loaded
     host = config.listen.host if args.host is None else args.host
     port = config.listen.port if args.port is None else args.port
-    return replace(config, listen=Address(host, port))
+    return replace(loaded, config=replace(config, listen=Address(host, port)))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The faster event loop where it is installed."""
+async def _run(config: GatewayConfig, file: WatchedFile, args: argparse.Namespace) -> int:
+    stop = stop_signal()
     try:
-        import uvloop
-    except ModuleNotFoundError:
-        return None
-    return uvloop.new_event_loop
-
-
-async def _serve(config: GatewayConfig) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    gateway = Gateway(config)
-    try:
-        await gateway.start()
+        if not await usable(config.state):
+            if args.require_state:
+                return 3
+            logger.warning("circuits go on by each process's own evidence until their store can be used")
+        if args.workers > 1:
+            return await _supervise(config, file, args, stop)
+        return await _serve(config, file, args, stop)
+    except ImportError as error:
+        print(f"switchgear: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
-        print(f"switchgear: can't listen on {config.listen}: {error.strerror or error}", file=sys.stderr)
+        reason = error.strerror or str(error)
+        where = "" if reason.startswith("can't listen") else f"can't listen on {config.listen}: "
+        print(f"switchgear: {where}{reason}", file=sys.stderr)
         return 1
     except ValueError as error:
         print(f"switchgear: {error}", file=sys.stderr)
         return 2
-    # What start-up made lives as long as the process: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
-    print(f"switchgear listening on http://{gateway.address}", flush=True)
-    try:
-        await stop.wait()
-        await gateway.drain()
-    finally:
-        with contextlib.suppress(OSError):  # a log on a full disk must not keep the process
-            await gateway.close()
+
+
+async def _serve(
+    config: GatewayConfig, file: WatchedFile, args: argparse.Namespace, stop: asyncio.Event
+) -> int:
+    async with released(store_for(config.state)) as store:
+        gateway = Gateway(config, store=store)
+        operation = Operation(gateway, file, lambda: _read(args), watch=args.watch)
+        await serve(gateway, stop, lambda: _announce(gateway.address), around=operation)
     return 0
+
+
+async def _supervise(
+    config: GatewayConfig, file: WatchedFile, args: argparse.Namespace, stop: asyncio.Event
+) -> int:
+    # Late: only several workers need it.
+    from switchgear.gateway.supervisor.listening import listening
+    from switchgear.gateway.supervisor.supervisor import Supervisor
+
+    with listening(config.listen) as listeners:
+        supervisor = Supervisor(config, Path(args.file), args.workers, listeners)
+        return 0 if await supervisor.run(stop, _announce) else 1
+
+
+def _announce(address: Address) -> None:
+    print(f"switchgear listening on http://{address}", flush=True)

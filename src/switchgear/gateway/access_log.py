@@ -9,27 +9,60 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 import sys
 import time
-from typing import TYPE_CHECKING, BinaryIO, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+logger = logging.getLogger("switchgear")
+
 FLUSH_INTERVAL: Final = 0.2  # seconds
 MAX_WAITING: Final = 4 * 1024 * 1024  # bytes
+LONGEST_PATH: Final = 4096
+"""Characters of a request line that was refused."""
+
+_REQUEST_LINE: Final = re.compile(rb"([A-Z]{1,20}) +([^ ?#]+)")
+
+
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, data: bytes, /) -> object: ...
+    def flush(self) -> object: ...
+    def close(self) -> object: ...
+
+
+def open_log(access: bool | str) -> AccessLog | None:
+    """By the configuration: `True` for standard output, `False` for none, or a file's name. Raises `OSError`."""
+    if access is False:
+        return None
+    if access is True:
+        return AccessLog(lambda: sys.stdout.buffer)
+    # Unbuffered: several processes append to the file, each a whole number of lines at once.
+    return AccessLog(lambda: Path(access).open("ab", buffering=0))
 
 
 class AccessLog:
-    """Writes lines to `stream`; `wall_clock` gives seconds since the epoch."""
+    """Writes lines to what `open_stream` gives; `wall_clock` gives seconds since the epoch."""
 
-    def __init__(self, stream: BinaryIO, wall_clock: Callable[[], float] = time.time) -> None:
-        self._stream = stream
+    def __init__(
+        self, open_stream: Callable[[], Stream], wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self.dropped = 0
+        """Lines that found no room, or could not be written."""
+        self._open_stream = open_stream
+        self._stream = open_stream()
+        self._reopening = False
         self._wall_clock = wall_clock
         self._loop = asyncio.get_running_loop()
         self._lines: list[str] = []
         self._size = 0
-        self._dropped = 0
+        self._unreported = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
         self._second = -1
@@ -44,23 +77,38 @@ class AccessLog:
         bytes_out: int,
         origin: str,
         client: str,
-        route_fields: str,
+        more: str,
     ) -> None:
-        """Adds a line, without the target's query, which may carry what is secret."""
+        """Adds a line, without the target's query, which may carry what is secret.
+
+        `more`: further members of the JSON object, with a comma before each.
+        """
         path = target.partition(b"?")[0].decode("latin-1")
         line = (
             f'{{"time":"{self._time()}","http.request.method":"{method.decode()}","url.path":{_quoted(path)},'
             f'"http.response.status_code":{status},"duration_ms":{seconds * 1000:.3f},'
             f'"bytes_out":{bytes_out},"origin":"{origin or "upstream"}","client.address":"{client}"'
-            f"{route_fields}}}\n"
+            f"{more}}}\n"
         )
         if self._size > MAX_WAITING:
-            self._dropped += 1
+            self._lose(1)
             return
         self._size += len(line)
         self._lines.append(line)
         if self._timer is None:
             self._timer = self._loop.call_later(FLUSH_INTERVAL, self._flush)
+
+    def refused(self, line: bytes, status: int, client: str) -> None:
+        """Adds a line for a request that could not be read, with what its first line tells."""
+        known = _REQUEST_LINE.match(line[:LONGEST_PATH])
+        method, target = known.groups() if known else (b"", b"")
+        self.write(method, target, status, 0.0, 0, "error", client, "")
+
+    def reopen(self) -> None:
+        """Writes to a stream that is opened anew: the file was moved away."""
+        self._reopening = True
+        if self._timer is None:
+            self._timer = self._loop.call_later(0, self._flush)
 
     async def close(self) -> None:
         """Writes what is left, and closes a file (not standard output)."""
@@ -72,6 +120,10 @@ class AccessLog:
         if self._stream is not sys.stdout.buffer:
             self._stream.close()
 
+    def _lose(self, lines: int) -> None:
+        self.dropped += lines
+        self._unreported += lines
+
     def _flush(self) -> None:
         if self._writing is None or self._writing.done():
             self._timer = None
@@ -81,15 +133,27 @@ class AccessLog:
 
     def _take(self) -> list[str]:
         lines, self._lines, self._size = self._lines, [], 0
-        if self._dropped:
-            lost = {"time": self._time(), "msg": "lines lost", "lines": self._dropped}
+        if self._unreported:
+            lost = {"time": self._time(), "msg": "lines lost", "lines": self._unreported}
             lines.append(json.dumps(lost) + "\n")
-            self._dropped = 0
+            self._unreported = 0
         return lines
 
     def _put(self, lines: list[str]) -> None:
-        self._stream.write("".join(lines).encode())
-        self._stream.flush()
+        try:
+            if self._reopening:
+                self._renew()
+            self._stream.write("".join(lines).encode())
+            self._stream.flush()
+        except OSError as error:  # a full disk, a reader that is gone: requests are still served
+            logger.error("the access log can't be written: %s; %d lines are lost", error, len(lines))  # noqa: TRY400 - the reason is all there is to tell
+            self._loop.call_soon_threadsafe(self._lose, len(lines))
+
+    def _renew(self) -> None:
+        self._reopening = False
+        if self._stream is not sys.stdout.buffer:
+            before, self._stream = self._stream, self._open_stream()
+            before.close()
 
     def _time(self) -> str:
         now = self._wall_clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from switchgear.gateway.answers import problem
@@ -15,17 +16,24 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """Starts at most `limit` exchanges at once. `limits.queue` more wait, first come first served.
+    """Starts at most `limits.in_flight` exchanges at once. `limits.queue` more wait, first come first served.
 
     Who waits longer than for the first byte of an answer, or finds the queue full, gets a 503; no circuit
     hears of it, since no service was asked.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, limits: Limits) -> None:
-        self._limit = limit
-        self._size = limits.queue
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self._queue: TimeoutQueue[Exchange] = TimeoutQueue(loop, limits.first_byte, _refuse)
         self._running: set[Exchange] = set()
+        self.resize(limits)
+
+    def resize(self, limits: Limits) -> None:
+        """Other limits from now on; who waits and has a place by them starts."""
+        self._limit = math.inf if limits.in_flight is None else limits.in_flight
+        self._size = limits.queue
+        self._queue.seconds = limits.first_byte
+        while len(self._running) < self._limit and self._start_oldest():
+            pass
 
     def enter(self, exchange: Exchange) -> None:
         """Starts an exchange now or later, or refuses it."""
@@ -40,11 +48,17 @@ class Admission:
         """An exchange is over: the next one starts."""
         if exchange in self._running:
             self._running.discard(exchange)
-            oldest = self._queue.pop_oldest()
-            if oldest is not None:
-                self._start(oldest)
+            if len(self._running) < self._limit:
+                self._start_oldest()
         else:
             self._queue.discard(exchange)
+
+    def _start_oldest(self) -> bool:
+        """Whether there was one."""
+        oldest = self._queue.pop_oldest()
+        if oldest is not None:
+            self._start(oldest)
+        return oldest is not None
 
     def _start(self, exchange: Exchange) -> None:
         self._running.add(exchange)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from switchgear.gateway.exchange import Request
     from switchgear.gateway.http1.response import ResponseHead, WholeAnswer
     from switchgear.gateway.proxy import Exchange
-    from switchgear.gateway.upstream.service import Upstream, UpstreamEndpoint
+    from switchgear.gateway.retrying import RetryRule
+    from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
+    from switchgear.gateway.upstream.service import Upstream
 
 _log = logging.getLogger("switchgear.gateway")
 _MEANINGLESS: Final = (b"content-length",)  # the body is there, as it is
@@ -58,7 +60,10 @@ class Merging:
 
     async def _run(self) -> None:
         try:
-            merged = await self._aggregator(replace(self._exchange.to_request(), body=bytes(self._body)))
+            request = self._exchange.to_request()
+            if self._body:
+                request = replace(request, body=bytes(self._body))
+            merged = await self._aggregator(request)
         except Exception:
             _log.exception("%s could not be merged", self._exchange.plan.name)
             self._exchange.merged(problem(500))
@@ -87,21 +92,40 @@ class BufferedFetch:
         self._limit = limit
 
     async def __call__(self, service: Service, request: Request) -> BufferedResponse:
+        upstream = self._upstreams[service.name]
+        if upstream.retry is None:
+            return await _Call(request, self._limit).answer_of(upstream)
+        return await self._with_retries(upstream, upstream.retry, request)
+
+    async def _with_retries(self, upstream: Upstream, rule: RetryRule, request: Request) -> BufferedResponse:
+        rule.begin()
         call = _Call(request, self._limit)
-        attempt = Attempt(self._upstreams[service.name], call, whole=True)
-        attempt.start()
-        try:
-            return await call.result
-        finally:
-            attempt.abort()  # nothing is left to abort once the answer is complete
+        attempts = 1
+        while True:
+            try:
+                response = await call.answer_of(upstream)
+            except UpstreamFailure as failure:
+                wait = rule.wait(attempts, request.method, failure)
+                if wait is None:
+                    raise
+            else:
+                wait = rule.wait(attempts, request.method, response)
+                if wait is None:
+                    return response
+            await asyncio.sleep(wait)
+            call = _Call(request, self._limit, call.tried)
+            attempts += 1
 
 
 class _Call:
     """One buffered call, as its attempt's caller."""
 
     sent_whole = True
+    upgrades = False
+    upstream_seconds = 0.0
 
-    def __init__(self, request: Request, limit: int) -> None:
+    def __init__(self, request: Request, limit: int, tried: UpstreamEndpoint | None = None) -> None:
+        self.tried = tried
         self.result: asyncio.Future[BufferedResponse] = asyncio.get_running_loop().create_future()
         self.to_head = request.method == b"HEAD"
         self.may_resend = not request.body and request.method in SAFE_METHODS
@@ -109,6 +133,15 @@ class _Call:
         self._limit = limit
         self._head: ResponseHead | None = None
         self._body = bytearray()
+
+    async def answer_of(self, upstream: Upstream) -> BufferedResponse:
+        """Makes the attempt. Raises what `Fetch` does."""
+        attempt = Attempt(upstream, self, whole=True)
+        attempt.start()
+        try:
+            return await self.result
+        finally:
+            attempt.abort()  # nothing is left to abort once the answer is complete
 
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes:
         request = self._request

@@ -15,8 +15,9 @@ from switchgear.gateway.http1.fields import cut_fields
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from switchgear import CircuitBreaker, CircuitBreakerPolicy, Permit, Switchgear
+    from switchgear import CircuitBreaker, CircuitBreakerPolicy, Permit
     from switchgear.gateway.answers import Answer
+    from switchgear.gateway.breakers import Breakers
     from switchgear.gateway.config.model import Circuit
 
 
@@ -33,13 +34,14 @@ class Head(Protocol):
 class Guard:
     """A circuit at the place where it guards something: a route, a service, an endpoint."""
 
-    __slots__ = ("_failures", "_judge", "_rejection", "breaker", "enter", "key", "try_enter")
+    __slots__ = ("_failures", "_judge", "_rejection", "_tally", "breaker", "enter", "key", "try_enter")
 
-    def __init__(self, circuit: Circuit, owner: Switchgear) -> None:
+    def __init__(self, circuit: Circuit, breakers: Breakers) -> None:
         # The policy's callables are asked about answers, here; the breaker itself only hears of outcomes.
         bare = replace(circuit.policy, failure_if=None, retry_after_from=None, ignore=())
         self.key = circuit.key
-        self.breaker: CircuitBreaker = owner.breaker(circuit.key, policy=bare)
+        self.breaker: CircuitBreaker = breakers.get(circuit.key, bare)
+        self._tally = breakers.tally(circuit.key)
         # Bound once: requests pay for no method around them.
         self.try_enter: Callable[[], Permit | None] = self.breaker.try_acquire
         """A permit, or `None` when a store has to be asked first (`enter`). Raises `CircuitOpenError`."""
@@ -52,15 +54,28 @@ class Guard:
     def answered(self, permit: Permit, head: Head) -> None:
         """The guarded call ended with an answer."""
         if self._judge is not None:
-            self._judge.settle(permit, self._failures, BufferedResponse(head.status, cut_fields(head.fields)))
+            response = BufferedResponse(head.status, cut_fields(head.fields))
+            self._tally.add(self._judge.settle(permit, self._failures, response))
         elif head.status in self._failures:
+            self._tally.failures += 1
             permit.failure(f"status {head.status}")
         else:
+            self._tally.successes += 1
             permit.success()
 
     def failed(self, permit: Permit, failure: UpstreamFailure) -> None:
         """The guarded call ended without a usable answer."""
+        self._tally.failures += 1
         permit.failure(failure)
+
+    def cancelled(self, permit: Permit) -> None:
+        """The guarded call says nothing about the service."""
+        self._tally.inconclusive += 1
+        permit.cancel()
+
+    def rejected(self) -> None:
+        """The guarded call was not made."""
+        self._tally.rejected += 1
 
     def cut_off(self, failure: UpstreamFailure) -> None:
         """An answer whose head counted already was cut off in its body: one more failure."""
@@ -69,7 +84,7 @@ class Guard:
         with contextlib.suppress(CircuitOpenError):
             permit = self.breaker.try_acquire()
             if permit is not None:
-                permit.failure(failure)
+                self.failed(permit, failure)
 
     def rejection(self, error: CircuitOpenError) -> Answer:
         """What the client is told while the circuit is open."""
@@ -96,18 +111,20 @@ class _Judge:
         self._failed = policy.failure_if
         self._retry_after = policy.retry_after_from
 
-    def settle(self, permit: Permit, failures: frozenset[int], response: BufferedResponse) -> None:
+    def settle(self, permit: Permit, failures: frozenset[int], response: BufferedResponse) -> bool | None:
+        """Whether it was a success; `None`: no evidence."""
         try:
             outcome, retry_after = self._decide(failures, response)
         except Exception as error:
             permit.failure(error)
-            return
+            return False
         if outcome is None:
             permit.cancel()
         elif outcome:
             permit.success()
         else:
             permit.failure(f"status {response.status}", retry_after=retry_after)
+        return outcome
 
     def _decide(
         self, failures: frozenset[int], response: BufferedResponse
@@ -126,6 +143,6 @@ def _seconds(
     return wanted.total_seconds() if isinstance(wanted, timedelta) else wanted
 
 
-def guard_for(circuit: Circuit | None, owner: Switchgear) -> Guard | None:
+def guard_for(circuit: Circuit | None, breakers: Breakers) -> Guard | None:
     """The guard of a place; places whose circuits have one key share a breaker, each with its own words."""
-    return None if circuit is None else Guard(circuit, owner)
+    return None if circuit is None else Guard(circuit, breakers)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from switchgear.gateway.http1.fields import join_fields
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -51,6 +53,11 @@ class BufferedResponse:
     status: int
     headers: list[Header]
     body: bytes = b""
+
+    @property
+    def fields(self) -> bytes:
+        """The fields as lines."""
+        return join_fields(self.headers)
 
 
 class UpstreamFailure(Exception):  # noqa: N818 - what it is for the circuit

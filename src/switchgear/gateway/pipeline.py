@@ -12,6 +12,7 @@ from switchgear.gateway.buffered import BufferedFetch
 from switchgear.gateway.circuits import Guard, guard_for
 from switchgear.gateway.policies import Policy
 from switchgear.gateway.policies.circuit_breaker import CircuitBreakerLayer
+from switchgear.gateway.policies.retry import RetryLayer
 from switchgear.gateway.policies.timeout import TimeoutLayer
 from switchgear.gateway.policies.user import UserLayer
 from switchgear.gateway.stale import StaleStore
@@ -21,8 +22,11 @@ from switchgear.gateway.upstream.service import Upstreams
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from switchgear import Switchgear
+    from switchgear.gateway.breakers import Breakers
     from switchgear.gateway.config.model import GatewayConfig, Limits, Route
+    from switchgear.gateway.metrics.board import Board
+    from switchgear.gateway.metrics.families import Sample
+    from switchgear.gateway.metrics.tallies import RouteTally
     from switchgear.gateway.policies import Layer
     from switchgear.gateway.proxy import Exchange
     from switchgear.gateway.upstream.service import Upstream
@@ -42,45 +46,68 @@ class Plan:
     aggregator: Aggregator | None = None
     deadline: TimeoutQueue[Exchange] | None = None
     log_fields: str = ""
+    circuit: str = ""
+    """The key of the circuit that the access log tells of."""
+    tally: RouteTally | None = None
 
 
 class Planner:
     """Makes the plans of a gateway's routes, and owns what they share."""
 
-    def __init__(self, config: GatewayConfig, owner: Switchgear) -> None:
+    def __init__(
+        self, config: GatewayConfig, breakers: Breakers, board: Board, before: Planner | None = None
+    ) -> None:
+        """Stale answers and connections go on from `before`."""
         self._limits = config.limits
-        self._owner = owner
-        self._upstreams = Upstreams(owner, config.limits)
-        self._stale = StaleStore()
+        self._breakers = breakers
+        self._board = board
+        measured = config.admin is not None or config.log.access is not False
+        tally = board.upstream if measured else lambda name: None
+        earlier = None if before is None else before._upstreams
+        self._upstreams = Upstreams(breakers, config.limits, config.tls, tally, earlier)
+        self._stale = StaleStore() if before is None else before._stale
         self._loop = asyncio.get_running_loop()
 
     def plan(self, route: Route) -> Plan:
-        """The plan of a route. Raises `ValueError` for a policy that is there twice, or is none."""
-        guard = guard_for(route.circuit, self._owner)
-        upstreams = {service.name: self._upstreams.make(service) for service in route.services}
+        """The plan of a route. Raises `ValueError` for unfit policies and unusable certificates."""
+        guard = guard_for(route.circuit, self._breakers)
+        upstreams = {service.name: self._upstreams.make(service, route.retry) for service in route.services}
+        first = next(iter(upstreams.values()))
         return Plan(
             str(route),
-            self._layers(route, guard),
+            self._layers(route, guard, first),
             () if guard is None else (guard,),
             self._limits,
-            next(iter(upstreams.values())),
+            first,
             None if route.streamed else self._aggregator(route, upstreams),
             self._deadline(route),
             _log_fields(route),
+            _circuit_key(route),
+            self._board.route(route.path.canonical),
         )
+
+    def retire(self, successor: Planner) -> None:
+        """Leaves what the successor has not taken over."""
+        self._upstreams.retire(successor._upstreams)
+
+    def samples(self) -> list[Sample]:
+        return list(self._upstreams.samples())
 
     async def close(self) -> None:
         """Drops all connections to upstreams."""
         await self._upstreams.close()
 
-    def _layers(self, route: Route, guard: Guard | None) -> tuple[Layer, ...]:
+    def _layers(self, route: Route, guard: Guard | None, upstream: Upstream) -> tuple[Layer, ...]:
         layers: list[Layer] = []
         if guard is not None:
             layers.append(CircuitBreakerLayer(guard))
         if (
-            route.timeout is not None and route.streamed
-        ):  # the aggregator of a merged route keeps time by itself
-            layers.append(TimeoutLayer(self._loop, route.timeout))
+            route.streamed
+        ):  # where answers are merged, the aggregator keeps time, and each part has its retries
+            if route.timeout is not None:
+                layers.append(TimeoutLayer(self._loop, route.timeout))
+            if upstream.retry is not None:
+                layers.append(RetryLayer(self._loop, upstream.retry))
         layers += (UserLayer(_checked(policy, route)) for policy in route.policies)
         return in_order(layers, route)
 
@@ -121,7 +148,11 @@ def _log_fields(route: Route) -> str:
     """What an access line says of the route: members of a JSON object, with a comma before each."""
     members: dict[str, object] = {"http.route": route.path.canonical}
     members["service"] = ",".join(service.name for service in route.services)
-    circuit = route.circuit or next((s.circuit for s in route.services if s.circuit), None)
-    if circuit is not None:
-        members["circuit"] = circuit.key
+    if key := _circuit_key(route):
+        members["circuit"] = key
     return "," + json.dumps(members)[1:-1]
+
+
+def _circuit_key(route: Route) -> str:
+    circuit = route.circuit or next((s.circuit for s in route.services if s.circuit), None)
+    return "" if circuit is None else circuit.key

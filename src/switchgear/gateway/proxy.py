@@ -18,7 +18,9 @@ from switchgear.gateway.http1.response import ResponseHead, WholeAnswer
 from switchgear.gateway.http1.writing import CONTINUE, write_head
 from switchgear.gateway.policies import Response
 from switchgear.gateway.policies.conversion import as_answer, as_request, length_field
-from switchgear.gateway.reply import Reply
+from switchgear.gateway.reply import Conversation
+from switchgear.gateway.request_ids import id_line
+from switchgear.gateway.tunnel import UPGRADED, Tunnel
 from switchgear.gateway.upstream.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
     from switchgear.gateway.http1.request import RequestHead
     from switchgear.gateway.pipeline import Plan
     from switchgear.gateway.policies import Outcome
-    from switchgear.gateway.upstream.service import UpstreamEndpoint
+    from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
 
 
-class Exchange(Reply):
+class Exchange(Conversation):
     """A request and its answer; for its layers a `Call`, for its attempt a `Caller`."""
 
     _depth = 0
@@ -49,6 +51,9 @@ class Exchange(Reply):
     """Whether the request's body may go on; until then it is held."""
     _trailers: bytes | None = None
     """Of an answer that was complete before a policy let its head go."""
+    tried: UpstreamEndpoint | None = None
+    attempts = 0
+    upstream_seconds = 0.0
 
     def __init__(
         self,
@@ -58,7 +63,7 @@ class Exchange(Reply):
         params: Mapping[str, bytes],
         started: float,
     ) -> None:
-        Reply.__init__(self, client, request, started)
+        Conversation.__init__(self, client, request, started)
         self.plan = plan
         self.params = params
         self.sent_whole = self.received_whole  # now: whether the head is all there is
@@ -79,6 +84,7 @@ class Exchange(Reply):
             self._depth = place + 1
             plan.layers[place].down(self, place)
         elif plan.aggregator is None:
+            self.attempts += 1
             attempt = self._attempt = Attempt(plan.upstream, self)
             attempt.start()
         else:
@@ -101,13 +107,26 @@ class Exchange(Reply):
             if inner is not None:
                 inner.abort()
         self._attempt = self._merging = None
+        self._head = self._trailers = None
         while self._depth > place:
             self._depth -= 1
             self.plan.layers[self._depth].abandon(self, self._depth)
 
+    @property
+    def upgrades(self) -> bool:
+        return self.request.upgrades
+
+    @property
+    def method(self) -> bytes:
+        return (self._changed or self.request).method
+
+    @property
+    def repeatable(self) -> bool:
+        return self.sent_whole or not self._admitted
+
     def to_request(self) -> Request:
         if self._changed is None:
-            self._changed = as_request(self.request, self.client.forwarded(self.request), self.params)
+            self._changed = as_request(self.request, self._own_lines(), self.params)
         return self._changed
 
     def replace_request(self, request: Request) -> None:
@@ -116,7 +135,7 @@ class Exchange(Reply):
     # ---- what the client does
 
     def body(self, data: bytes) -> None:
-        """More of the request's body."""
+        self.bytes_in += len(data)
         if self._merging is not None:
             self._merging.body(data)
         elif self._admitted:
@@ -126,7 +145,6 @@ class Exchange(Reply):
             self.client.pause()
 
     def body_end(self, trailers: bytes) -> None:
-        """The request's body is complete."""
         self.received_whole = True
         if self._merging is not None:
             self._merging.body_end()
@@ -136,7 +154,6 @@ class Exchange(Reply):
             self._request_trailers = trailers
 
     def gone(self) -> None:
-        """The client left."""
         self.abandon(0)
 
     def client_writable(self, ready: bool) -> None:
@@ -165,16 +182,17 @@ class Exchange(Reply):
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes:
         head, changed = self.request, self._changed
         if changed is None:
-            return endpoint.write_head(
-                head.method, head.target, self.params, head.host, head.fields, self.client.forwarded(head)
-            )
+            more = self._own_lines()
+            if head.upgrades:
+                more += UPGRADED
+            return endpoint.write_head(head.method, head.target, self.params, head.host, head.fields, more)
         return endpoint.write_head(
             changed.method,
             changed.target,
             changed.params,
             changed.host,
             join_fields(changed.headers),
-            head.framing,
+            head.framing + (UPGRADED if head.upgrades else b""),
         )
 
     def admitted(self) -> None:
@@ -246,6 +264,10 @@ class Exchange(Reply):
 
     # ---- on the way
 
+    def _own_lines(self) -> bytes:
+        """What the gateway tells the service of the request."""
+        return self.client.forwarded(self.request) + id_line(self.request_id)
+
     def _merge(self, aggregator: Aggregator) -> None:
         self._merging = merging = Merging(self, aggregator, self.plan.limits.buffered_request)
         if self.sent_whole:
@@ -273,15 +295,25 @@ class Exchange(Reply):
         match outcome:
             case WholeAnswer():
                 self.send_whole(outcome)
+            case ResponseHead(status=101) | Response(status=101, body=None) if self._attempt is not None:
+                self._switch(self._attempt, outcome.fields)
             case ResponseHead():
                 self.send_head(*outcome[:4])
-            case Response(body=None) if self._head is not None:
+            case Response(body=None) if self._head is not None and self._head.status != 101:
                 fields = outcome.fields + length_field(self._head)
                 self.send_head(outcome.status, b"", fields, self._head.length)
                 self._send_early()
             case _:
                 self.abandon(0)  # an upstream's answer that a policy replaced
                 self.send_answer(as_answer(outcome))
+
+    def _switch(self, attempt: Attempt, fields: bytes) -> None:
+        """The upstream took an upgrade: from here on both connections are ends of a tunnel."""
+        self._attempt = None
+        if self.plan.deadline is not None:
+            self.plan.deadline.discard(self)
+        self.send_upgrade(fields)
+        Tunnel(self.client.hand_over(), attempt.hand_over(), self.plan.upstream.idle)
 
     def _send_early(self) -> None:
         """What of the body came before the head was sent."""

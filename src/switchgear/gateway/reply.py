@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from switchgear.gateway.http1.bodies import LAST_CHUNK, encode_chunk
+from switchgear.gateway.http1.fields import join_fields
 from switchgear.gateway.http1.writing import connection_field, date_field, write_answer, write_head
+from switchgear.gateway.request_ids import id_line, lacks_id
+from switchgear.gateway.tunnel import UPGRADED
 
 if TYPE_CHECKING:
     from switchgear.gateway.answers import Answer
@@ -27,6 +30,8 @@ class Reply:
     origin = ""
     """Why the gateway answered by itself; empty for an upstream's answer."""
     bytes_out = 0
+    bytes_in = 0
+    """Of the request's body."""
     continued = False
     """Whether the client was asked for its body by `100 Continue`."""
     _chunked = False
@@ -38,15 +43,17 @@ class Reply:
         self.started = started
         self.to_head = request.method == b"HEAD"
         self.received_whole = request.length == 0
+        self.request_id = request.request_id or client.new_id()
 
     def send_whole(self, answer: WholeAnswer) -> None:
         """Sends an upstream's answer as it came."""
         self.status, wire, fields_end = answer
         client = self.client
         keep = client.may_keep(self)
+        more = self._id_unless_in(wire[:fields_end])
         if not keep or self.request.http10:
-            field = connection_field(keep, self.request.http10)
-            wire = wire[:fields_end] + field + wire[fields_end:]
+            more += connection_field(keep, self.request.http10)
+        wire = wire[:fields_end] + more + wire[fields_end:]
         self.bytes_out = len(wire)
         client.write(wire)
         client.finished(self, keep)
@@ -58,9 +65,9 @@ class Reply:
             (value.decode() for name, value in answer.headers if name == b"switchgear-origin"), ""
         )
         keep = self.client.may_keep(self)
-        connection = connection_field(keep, self.request.http10)
+        more = connection_field(keep, self.request.http10) + self._id_unless_in(join_fields(answer.headers))
         headers = (*answer.headers, date_field())
-        self._write(write_answer(answer.status, headers, answer.body, connection, self.to_head))
+        self._write(write_answer(answer.status, headers, answer.body, more, self.to_head))
         self.client.finished(self, keep)
 
     def send_head(self, status: int, reason: bytes, fields: bytes, length: int) -> None:
@@ -74,9 +81,13 @@ class Reply:
             else:
                 self._chunked = True
                 framing = _CHUNKED
-        self._write(
-            write_head(status, reason, fields, framing + connection_field(self._keep, self.request.http10))
-        )
+        more = framing + connection_field(self._keep, self.request.http10) + self._id_unless_in(fields)
+        self._write(write_head(status, reason, fields, more))
+
+    def send_upgrade(self, fields: bytes) -> None:
+        """Sends the answer after which another protocol is spoken."""
+        self.status = 101
+        self._write(write_head(101, b"", fields, UPGRADED + self._id_unless_in(fields)))
 
     def send_content(self, data: bytes) -> None:
         self._write(encode_chunk(data) if self._chunked else data)
@@ -91,6 +102,27 @@ class Reply:
         """An answer that can't be completed must not look complete."""
         self.client.cut_off(self)
 
+    def _id_unless_in(self, fields: bytes) -> bytes:
+        """The line with the request's id, unless the service gave it a name of its own."""
+        return id_line(self.request_id) if lacks_id(fields) else b""
+
     def _write(self, data: bytes) -> None:
         self.bytes_out += len(data)
         self.client.write(data)
+
+
+class Conversation(Reply):
+    """A reply that takes its time: meanwhile its client sends more, or leaves."""
+
+    def body(self, data: bytes) -> None:
+        """More of the request's body."""
+
+    def body_end(self, trailers: bytes) -> None:
+        """The request's body is complete."""
+        self.received_whole = True
+
+    def gone(self) -> None:
+        """The client left."""
+
+    def client_writable(self, ready: bool) -> None:
+        """Whether the client takes more of the answer."""

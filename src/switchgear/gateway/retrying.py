@@ -24,8 +24,8 @@ _match_seconds = re.compile(rb"[0-9]{1,9}").fullmatch
 class RetryBudget:
     """Retries as a share of a service's requests.
 
-    Without it, a service that is down or slow gets a multiple of its usual load just then. A bucket of tokens:
-    a request adds `share` of one, a retry takes a whole one.
+    Without it, a service that is down or slow gets a multiple of its usual load just then. A bucket of
+    tokens: a request adds `share` of one, a retry takes a whole one.
     """
 
     __slots__ = ("_share", "_tokens")

@@ -1,43 +1,35 @@
-"""The gateway itself: listens, gives every request to its route, and ends in good order."""
+"""The gateway itself: listens, takes over other configurations while it runs, and ends in good order."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, BinaryIO, Final
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from switchgear import Switchgear
 from switchgear.clock import SYSTEM_CLOCK
-from switchgear.gateway.access_log import AccessLog
-from switchgear.gateway.admission import Admission
-from switchgear.gateway.answers import Answer
-from switchgear.gateway.config.model import Address
+from switchgear.gateway.access_log import open_log
+from switchgear.gateway.door import Door
 from switchgear.gateway.http1.client import ClientConnection
-from switchgear.gateway.http1.request import HeadLimits, ordinary_request
-from switchgear.gateway.pipeline import Planner
-from switchgear.gateway.proxy import Exchange
-from switchgear.gateway.reply import Reply
-from switchgear.gateway.routing import RouteTable
-from switchgear.gateway.timeouts import TimeoutQueue
+from switchgear.gateway.listener import Listener
+from switchgear.gateway.metrics.board import Board
+from switchgear.gateway.site import Site
+from switchgear.gateway.tls import listener_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Iterable, Sequence
 
+    from switchgear import CircuitBreaker
     from switchgear.clock import Clock
-    from switchgear.gateway.config.model import GatewayConfig, Limits
-    from switchgear.gateway.http1.fields import FramingError
-    from switchgear.gateway.http1.request import RequestHead
+    from switchgear.gateway.access_log import AccessLog
+    from switchgear.gateway.config.model import Address, GatewayConfig
+    from switchgear.gateway.metrics.families import Sample
     from switchgear.stores import CircuitBreakerStore
 
-BACKLOG: Final = 2048
-LINGER: Final = 2.0
-"""Seconds that a client has to read the last answer and to close."""
-STALLED: Final = 600.0
-"""Seconds after which a client that takes nothing of its answer is given up."""
-GONE: Final = 499
-"""What the access log says of a client that left before its answer began."""
+logger = logging.getLogger("switchgear")
 
 
 class Gateway:
@@ -46,6 +38,7 @@ class Gateway:
         gateway = Gateway(config)
         await gateway.start()      # OSError when the address is taken
         print(gateway.address)
+        await gateway.adopt(other) # another configuration, without losing a request
         await gateway.drain()      # no new connections; waits for requests under way, `limits.drain` at most
         await gateway.close()
 
@@ -57,142 +50,108 @@ class Gateway:
     ) -> None:
         self.config = config
         self.circuits = Switchgear(config.state.namespace, store=store, clock=clock)
-        self._door: _Door | None = None
-        self._server: asyncio.Server | None = None
+        self.board = Board(self.circuits)
+        self._door: Door | None = None
+        self._listener: Listener | None = None
 
     @property
     def address(self) -> Address:
         """Where it listens; the port is the real one when 0 was asked for."""
-        if self._server is None:
+        if self._listener is None:
             raise RuntimeError("the gateway is not started")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return Address(host, port)
+        return self._listener.address
 
-    async def start(self) -> None:
-        """Listens. Raises `OSError` when the address can't be had, `ValueError` for unfit policies."""
-        door = self._door = _Door(self.config, self.circuits)
-        listen = self.config.listen
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(door), listen.host, listen.port, backlog=BACKLOG
-        )
+    async def start(self, listeners: Sequence[socket.socket] = ()) -> None:
+        """Listens, at `listeners` if there are any: sockets that another process has opened.
+
+        Raises `OSError` when the address can't be had, `ValueError` for unfit policies and certificates.
+        """
+        self._door = Door(self.config, self.circuits, self.board)
+        await _learn(self.circuits)
+        self._listener = Listener(self.config.listen, listeners)
+        await self._listen(self._listener, self._door, self.config)
+
+    async def adopt(self, config: GatewayConfig) -> None:
+        """Serves another configuration from now on.
+
+        Requests under way end as they began. A circuit whose key remains keeps its state and its evidence,
+        and has its new policy at once; a new address is listened at before the old one is left. `state` can't
+        change. Raises `ValueError` and `OSError` for what can't be used: then nothing has changed.
+        """
+        door, listener, before = self._door, self._listener, self.config
+        assert door is not None and listener is not None, "a gateway is started first"
+        config = _with_fixed(config, before)
+        async with AsyncExitStack() as undo:
+            site = Site(config, self.circuits, self.board, door.site)
+            undo.callback(site.withdraw)
+            await _learn(site.new_breakers)
+            if config.listen != before.listen:
+                listener = Listener(config.listen)
+                undo.callback(listener.close)
+            log = door.log
+            if config.log.access != before.log.access:
+                log = open_log(config.log.access)
+                undo.push_async_callback(_close_log, log)
+            await self._listen(listener, door, config)
+            undo.pop_all()
+        self.config = config
+        former = door.adopt(site, log)
+        if self._listener is not listener:
+            self._listener, last = listener, self._listener
+            last.close()
+        if former is not log:
+            await _close_log(former)
+        elif log is not None:
+            log.reopen()
+
+    def reopen_log(self) -> None:
+        """The file of the access log was moved away: lines go to a new one of its name."""
+        if self._door is not None and self._door.log is not None:
+            self._door.log.reopen()
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return self._door is not None and not self._door.draining
+
+    async def pictures(self) -> list[list[Sample]]:
+        """What it has counted, and how it is now: one process's samples."""
+        return [await self.board.picture(() if self._door is None else self._door.samples())]
 
     async def drain(self) -> None:
         """Takes no new connection, and waits for requests under way, `limits.drain` seconds at most."""
-        if self._server is not None and self._door is not None:
-            self._server.close()
+        if self._door is not None:
+            self._close_listener()
             await self._door.drain()
 
     async def close(self) -> None:
         """Ends everything at once. Safe to call twice."""
-        if self._server is not None:
-            self._server.close()
+        self._close_listener()
         door, self._door = self._door, None
         if door is not None:
             await door.close()
 
+    async def _listen(self, listener: Listener, door: Door, config: GatewayConfig) -> None:
+        tls = listener_context(config.tls)
+        await listener.serve(lambda: ClientConnection(door), tls, config.limits.client_head)
 
-class _Door:
-    """What all client connections share."""
-
-    def __init__(self, config: GatewayConfig, circuits: Switchgear) -> None:
-        limits = config.limits
-        loop = asyncio.get_running_loop()
-        self.draining = False
-        self.head_limits = HeadLimits(limits.head, limits.fields, limits.target)
-        self.read_ordinary = ordinary_request(self.head_limits)
-        self.head_waits = TimeoutQueue(loop, limits.client_head, ClientConnection.head_too_slow)
-        self.idle_waits = TimeoutQueue(loop, limits.keep_alive, ClientConnection.close)
-        self.body_waits = TimeoutQueue(loop, limits.idle, ClientConnection.body_too_slow)
-        self.stall_waits = TimeoutQueue(loop, STALLED, ClientConnection.abort)
-        self.linger_waits = TimeoutQueue(loop, LINGER, ClientConnection.abort)
-        self._limits: Limits = limits
-        self._clients: set[ClientConnection] = set()
-        self._empty = asyncio.Event()
-        self._planner = Planner(config, circuits)
-        self._table = RouteTable(config.routes)
-        # By identity: to hash a route would mean to hash everything that is in it.
-        self._plans = {id(route): self._planner.plan(route) for route in config.routes}
-        self._log = _open_log(config.log.access)
-        self._admission = None if limits.in_flight is None else Admission(loop, limits.in_flight, limits)
-        timed = any(plan.deadline is not None for plan in self._plans.values())
-        busy = timed or self._log is not None or self._admission is not None
-        self.left: Callable[[Reply], None] | None = self._over if busy else None
-
-    # ---- as host of the connections
-
-    def opened(self, client: ClientConnection) -> bool:
-        self._clients.add(client)
-        return len(self._clients) <= self._limits.connections and not self.draining
-
-    def closed(self, client: ClientConnection) -> None:
-        self._clients.discard(client)
-        if not self._clients:
-            self._empty.set()
-
-    def dispatch(self, client: ClientConnection, head: RequestHead) -> None:
-        found = self._table.match(head.method, head.target.partition(b"?")[0])
-        now = monotonic()  # finer than some loops' own time
-        if isinstance(found, Answer):
-            Reply(client, head, now).send_answer(found)
-            return
-        plan = self._plans[id(found.route)]
-        exchange = client.exchange = Exchange(client, head, plan, found.params, now)
-        if plan.deadline is not None:
-            plan.deadline.add(exchange)
-        if self._admission is None:
-            exchange.descend(0)
-        else:
-            self._admission.enter(exchange)
-
-    def _over(self, reply: Reply) -> None:
-        fields = ""
-        if isinstance(reply, Exchange):
-            fields = reply.plan.log_fields
-            if reply.plan.deadline is not None:
-                reply.plan.deadline.discard(reply)
-            if self._admission is not None:
-                self._admission.leave(reply)
-        if self._log is not None:
-            request = reply.request
-            seconds = monotonic() - reply.started
-            status, origin, client = reply.status or GONE, reply.origin, reply.client.address
-            self._log.write(
-                request.method, request.target, status, seconds, reply.bytes_out, origin, client, fields
-            )
-
-    def refused(self, client: ClientConnection, error: FramingError) -> None:
-        if self._log is not None:
-            self._log.write(b"", b"", error.status, 0.0, 0, "error", client.address, "")
-
-    # ---- the end
-
-    async def drain(self) -> None:
-        self.draining = True
-        for client in tuple(self._clients):
-            client.close_if_idle()
-        if self._clients:
-            self._empty.clear()
-            try:
-                async with asyncio.timeout(self._limits.drain):
-                    await self._empty.wait()
-            except TimeoutError:
-                return  # `close` ends what is left
-
-    async def close(self) -> None:
-        self.draining = True
-        for client in tuple(self._clients):
-            client.abort()
-        await self._planner.close()
-        # Transports tell their protocols of the end in the next turn of the loop.
-        await asyncio.sleep(0)
-        for waits in (self.head_waits, self.idle_waits, self.body_waits, self.stall_waits, self.linger_waits):
-            waits.close()
-        if self._log is not None:
-            await self._log.close()
+    def _close_listener(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
 
 
-def _open_log(access: bool | str) -> AccessLog | None:
-    if access is False:
-        return None
-    stream: BinaryIO = sys.stdout.buffer if access is True else Path(access).open("ab")  # noqa: SIM115 - the log closes it
-    return AccessLog(stream)
+async def _learn(breakers: Iterable[CircuitBreaker]) -> None:
+    """What a store knows of circuits, or the first request of each would pass, whatever the others know."""
+    await asyncio.gather(*(breaker.ready_async() for breaker in breakers))
+
+
+def _with_fixed(config: GatewayConfig, before: GatewayConfig) -> GatewayConfig:
+    """What can't change while the gateway runs stays as it is, and is named."""
+    if config.state != before.state:
+        logger.warning("state: another place for circuits is taken at the next start; until then the old one")
+    return replace(config, state=before.state)
+
+
+async def _close_log(log: AccessLog | None) -> None:
+    if log is not None:
+        await log.close()

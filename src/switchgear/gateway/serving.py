@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from switchgear.gateway.server import Gateway
 
@@ -46,16 +47,21 @@ async def serve(
     stop: asyncio.Event,
     started: Callable[[], None],
     listeners: Sequence[socket.socket] = (),
+    around: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
-    """Runs until `stop` is set, then drains. Raises what `Gateway.start` does."""
-    await gateway.start(listeners)
-    # What start-up made lives as long as the process: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
-    started()
+    """Runs until `stop` is set, then drains; `around` is entered for that time.
+
+    Raises what `Gateway.start` and entering `around` do.
+    """
     try:
-        await stop.wait()
-        await gateway.drain()
+        await gateway.start(listeners)
+        async with around or contextlib.nullcontext():
+            # What start-up made lives long: the collector need not look at it again and again.
+            gc.collect()
+            gc.freeze()
+            started()
+            await stop.wait()
+            await gateway.drain()
     finally:
         with contextlib.suppress(OSError):  # a log on a full disk must not keep the process
             await gateway.close()

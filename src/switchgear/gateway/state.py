@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from switchgear.gateway.config.model import State
     from switchgear.stores import CircuitBreakerStore
-    from switchgear.stores.url import Store
 
 logger = logging.getLogger("switchgear")
 

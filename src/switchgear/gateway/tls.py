@@ -14,8 +14,8 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 
 
 def upstream_context(tls: Tls | None) -> ssl.SSLContext:
-    """How upstreams are talked to. Certificate and host name are verified: by the system's authorities, or with
-    `tls.ca` by that one alone.
+    """How upstreams are talked to. Certificate and host name are verified: by the system's authorities, or
+    with `tls.ca` by that one alone.
 
     Raises `ValueError` when the file can't be used.
     """
@@ -29,7 +29,7 @@ def upstream_context(tls: Tls | None) -> ssl.SSLContext:
 
 
 def listener_context(tls: Tls | None) -> ssl.SSLContext | None:
-    """How clients are talked to; `None`: without TLS. With `tls.clientCa` they need a certificate of that one.
+    """How clients are talked to; `None`: without TLS. `tls.clientCa`: they need a certificate of that one.
 
     Raises `ValueError` when a file can't be used.
     """

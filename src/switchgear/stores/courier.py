@@ -18,7 +18,11 @@ T = TypeVar("T")
 SENDING: Final = 1.0
 """Seconds after which a store that has not answered is taken for down."""
 ROUNDS: Final = 4
-"""An answer may make something urgent (a flush, then the transition that follows): sent without a pause, so often."""
+"""An answer may make something urgent (a flush, then the transition that follows): sent without a pause, so
+often.
+"""
+LAST_TRIES: Final = 8
+"""At the end of a process."""
 SHORTEST_RETRY: Final = 0.1
 LONGEST_RETRY: Final = 30.0
 """Seconds between attempts to subscribe: a store that can't push is not to be asked all the time."""
@@ -55,13 +59,20 @@ class Courier:
 
     async def flush(self) -> None:
         """Send all that is pending. `ConnectionError` when the store can't be reached."""
+        # Nobody will send it later: a lost reply must not end it. A store that has long been away is tried
+        # once.
+        tries = max(1, LAST_TRIES - self.home.failures)
         while self.home.pending:
             async with self._sending:
                 letters = self.home.collect(everything=True)
-                if letters and not await self._send(letters):
-                    raise ConnectionError(f"store {self.home.store_name} can't be reached")
+                sent = await self._send(letters)
             if not letters:
                 return
+            if not sent:
+                tries -= 1
+                if not tries:
+                    raise ConnectionError(f"store {self.home.store_name} can't be reached")
+                await asyncio.sleep(SHORTEST_RETRY * self._chance())
 
     async def leave(self) -> None:
         """Send all that is pending, and say goodbye."""
@@ -178,7 +189,9 @@ class Courier:
         await self._at_home(lambda: home.store.watch(tell_view, tell_gap, tell_alive))
 
     async def _at_home(self, errand: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Where the store's client lives: on the pump's loop, or on the one that a client of the user's is bound to."""
+        """Where the store's client lives: on the pump's loop, or on the one that a client of the user's is
+        bound to.
+        """
         loop = self.home.loop
         if loop is None:
             return await errand()

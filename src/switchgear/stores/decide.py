@@ -1,7 +1,7 @@
 """What the pooled evidence of all processes means: the one place where a shared circuit's state is decided.
 
-Whoever receives a view decides; what is decided is a compare-and-set on the view's generation, so that of several
-processes that decide the same, one wins.
+Whoever receives a view decides; what is decided is a compare-and-set on the view's generation, so that of
+several processes that decide the same, one wins.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from switchgear.breaker.rules import Evidence, Rule, Verdict, judge
 from switchgear.stores.view import View
 
 FLEET: Final = 3
-"""From so many live processes on, failures must be widespread: a lone sick process opens its own circuit only."""
+"""From so many live processes on, failures must be widespread: a lone sick process opens its own circuit
+only.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedRule:
-    """One rule of a policy, and what those without the worst eighth must meet for it to be everybody's trouble."""
+    """One rule of a policy, and what those without the worst eighth must meet for it to be everybody's
+    trouble.
+    """
 
     rule: CircuitBreakerPolicy
     half: CircuitBreakerPolicy

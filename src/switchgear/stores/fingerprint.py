@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from typing import cast
 
 from switchgear.breaker.policy import FIELDS, CircuitBreakerPolicy
 
@@ -14,9 +16,9 @@ def fingerprint(policy: CircuitBreakerPolicy) -> str:
 
 
 def _plain(value: object) -> object:
-    # A callable's repr has its address, a set's order is by chance: both would differ from process to process.
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+    # A callable's repr has its address, a set's order is by chance: both would differ from process to
+    # process.
+    if isinstance(value, frozenset | tuple):
+        items = [repr(_plain(item)) for item in cast(Iterable[object], value)]
+        return sorted(items) if isinstance(value, frozenset) else items
     return getattr(value, "__qualname__", value)

@@ -1,4 +1,6 @@
-"""The mirror of a circuit whose store can't lease probes: it is told what the own machine does, and listened to."""
+"""The mirror of a circuit whose store can't lease probes: it is told what the own machine does, and listened
+to.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ SETTABLE: Final = (CLOSED, OPEN, HALF_OPEN)
 
 
 class FollowingMirror(Mirror):
-    """A circuit that the own machine decides over; its states go to the store, and other processes' come from there."""
+    """A circuit that the own machine decides over; its states go to the store, and other processes' come from
+    there.
+    """
 
     def __init__(self, policy: CircuitBreakerPolicy, now: float, draw: Callable[[], float]) -> None:
         super().__init__(policy, now, draw)
@@ -65,7 +69,7 @@ class FollowingMirror(Mirror):
     def due_since(self, now: float) -> float:
         return self.own.due_since(now)
 
-    def lost(self, now: float) -> None:  # noqa: ARG002  # the own machine decides anyway
+    def lost(self, now: float) -> None:  # the own machine decides anyway
         self.up = False
 
     def _belongs(self, generation: int) -> bool:
@@ -106,7 +110,7 @@ class FollowingMirror(Mirror):
         else:
             super().requeue(operation)
 
-    def _answered(self, operation: ops.Operation, now: float) -> None:  # noqa: ARG002  # as its kind does
+    def _answered(self, operation: ops.Operation, now: float) -> None:  # as its kind does
         if isinstance(operation, ops.Transition):
             self._announcing = False
 
@@ -128,7 +132,7 @@ class FollowingMirror(Mirror):
     def _settable(self) -> CircuitState | None:
         return self.own.state if self.own.state in SETTABLE else None
 
-    def _taken(self, view: View, now: float, changed: bool, came_back: bool) -> None:  # noqa: ARG002
+    def _taken(self, view: View, now: float, changed: bool, came_back: bool) -> None:
         if self._unsent is not None or self._announcing or self.own.state in (FORCED_OPEN, DISABLED):
             return  # ours is on its way, or an operator's will is above it
         if changed and view.state != self.own.state:

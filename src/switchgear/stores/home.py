@@ -6,7 +6,6 @@ Still no I/O: the pump carries what `collect` gives to the store, and brings bac
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
 from switchgear.stores import operations as ops
-from switchgear.stores.mirror import TICK
+from switchgear.stores.post import TICK
 from switchgear.stores.view import SharedCircuitStore, View
 
 if TYPE_CHECKING:
@@ -55,7 +54,9 @@ class Transport(Protocol):
 
 
 class Home:
-    """The circuits of one store in one process. `limits` names what the store can't promise; `draw`: in [-1, 1]."""
+    """The circuits of one store in one process. `limits` names what the store can't promise; `draw`: in [-1,
+    1].
+    """
 
     def __init__(
         self,
@@ -97,7 +98,8 @@ class Home:
     @property
     def circuits(self) -> list[MirroredCircuit]:
         """All that are in use."""
-        # `list` of the references is one step; iterating over the dictionary itself another thread could disturb.
+        # `list` of the references is one step; iterating over the dictionary itself another thread could
+        # disturb.
         alive = [reference() for reference in self._circuits.valuerefs()]
         return [circuit for circuit in alive if circuit is not None]
 
@@ -117,13 +119,13 @@ class Home:
     def check_loop(self, name: str) -> None:
         """Refuse to block the event loop that the store's own client needs: it would wait for itself.
 
-        `RuntimeError` at every such call, not only when a lease is due: otherwise it would show first in an outage.
+        `RuntimeError` at every such call, not only when a lease is due: otherwise it would show first in an
+        outage.
         """
-        asyncio = sys.modules.get("asyncio") if self.loop is not None else None
-        if asyncio is not None and asyncio._get_running_loop() is self.loop:
+        if self.loop is not None and _running_loop() is self.loop:
             raise RuntimeError(
-                f"circuit {name!r}: {self.store_name} works on this event loop, which a sync call would block: "
-                "use `await acquire_async()`, `async with` or an async function"
+                f"circuit {name!r}: {self.store_name} works on this event loop, which a sync call would "
+                "block: use `await acquire_async()`, `async with` or an async function"
             )
 
     # ---- from the circuits ----
@@ -163,7 +165,9 @@ class Home:
 
     @property
     def tick(self) -> float:
-        """Seconds between looks at what is pending: longer when many circuits are in use, so that looking stays cheap."""
+        """Seconds between looks at what is pending: longer when many circuits are in use, so that looking
+        stays cheap.
+        """
         return TICK * max(1.0, len(self._dirty) / MANY)
 
     @property
@@ -209,7 +213,7 @@ class Home:
         return draw * min(LONGEST_PAUSE, 0.05 * 2.0 ** min(self.failures, 7))
 
     def poll_due(self) -> bool:
-        """Whether changes have to be asked for: always while the subscription is in doubt, else now and then."""
+        """Whether to ask for changes: always while the subscription is in doubt, else now and then."""
         now = self.now()
         pushed = now - self.pushed_at <= 2 * self.staleness
         return now - self.polled_at >= (POLL_WHEN_PUSHED if pushed else self.staleness)
@@ -246,9 +250,19 @@ class Home:
         with self._lock:
             if circuit.idle and self._dirty.get(circuit.key) is circuit:
                 del self._dirty[circuit.key]
-                # An outcome that came between the look and the removal found the circuit listed and did not list it.
+                # An outcome that came between the look and the removal found the circuit listed and did not
+                # list it.
                 if not circuit.idle:
                     self._dirty[circuit.key] = circuit
+
+
+def _running_loop() -> AbstractEventLoop | None:
+    import asyncio  # the store has loaded it: it has a loop
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def batches(letters: Sequence[Letter]) -> Iterable[tuple[int, Sequence[Letter]]]:

@@ -58,7 +58,8 @@ class LeasedCircuit(MirroredCircuit):
         sent = self.now()
         asked = self._ask_store(answer)
         try:
-            # The question stays under way whatever ends the wait: only its answer tells whether to give a lease back.
+            # The question stays under way whatever ends the wait: only its answer tells whether to give a
+            # lease back.
             waiting = asyncio.shield(asyncio.wrap_future(asked))
             view = await asyncio.wait_for(waiting, self._home.lease_timeout)
         except asyncio.CancelledError:

@@ -1,7 +1,8 @@
 """The mirror of a circuit whose store leases probes: all processes decide as one.
 
-While the shared circuit is closed the own machine may be stricter (an *overlay*: this process is sick, or the first to
-notice). While the store can't be reached the own machine decides everything, from the last state known.
+While the shared circuit is closed the own machine may be stricter (an *overlay*: this process is sick, or the
+first to notice). While the store can't be reached the own machine decides everything, from the last state
+known.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from switchgear.stores import operations as ops
 from switchgear.stores.decide import FLEET, pooled_verdict, rounds_kept, shared_rules
 from switchgear.stores.grants import Admitted, Ask, OwnProbe, Standing
 from switchgear.stores.mirror import Mirror
+from switchgear.stores.moves import closing, opening
 from switchgear.stores.view import Result as Reply
 from switchgear.stores.view import View
 
@@ -46,11 +48,10 @@ HANDICAP: Final = 1.0
 
 @dataclass(slots=True)
 class _Held:
-    """A lease that the store has granted to a call of this process."""
+    """A lease of a call of this process; `successes` of other probes when it was granted."""
 
     expires: float
     successes: int
-    """Of other probes, when it was granted."""
 
 
 class LeasingMirror(Mirror):
@@ -72,6 +73,10 @@ class LeasingMirror(Mirror):
         """Why there is an overlay."""
         self._deciding = 0
         """The generation that a change of ours is under way for."""
+
+    def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
+        super().adopt_policy(policy, now)
+        self._rules = shared_rules(policy)
 
     # ---- reading ----
 
@@ -117,7 +122,11 @@ class LeasingMirror(Mirror):
         others = 0 if self.view is None else self.view.live - 1
         if others < 1:
             return ""
-        return "; 1 other process reports success" if others == 1 else f"; {others} other processes report success"
+        return (
+            "; 1 other process reports success"
+            if others == 1
+            else f"; {others} other processes report success"
+        )
 
     def failure_count(self, now: float) -> int:
         view = self.shared
@@ -230,7 +239,7 @@ class LeasingMirror(Mirror):
             then = self._reopening("a probe was slow" if too_slow else "a probe failed", result)
         elif outcome is SUCCESS and held.successes + 1 >= self.policy.success_threshold:
             # Successes never fall within a generation: a decision on what was seen at the grant is safe.
-            then = self._closing(self.policy.success_threshold)
+            then = closing(self.tokens, self.policy.success_threshold)
         settlement = self._settlement(grant.token, grant.generation, outcome.value, then)
         self.outbox.append(settlement)
 
@@ -251,12 +260,7 @@ class LeasingMirror(Mirror):
         rounds = (self.view.rounds if self.view else 0) + 1
         asked = result.retry_after
         rest = self.policy.open_time(rounds, result.spread) if asked is None else self.policy.believed(asked)
-        token = self.tokens.new(Rule.PROBE_FAILED)
-        return ops.Move(to=OPEN.value, token=token, why=why, open_ms=round(rest * 1000), rounds=rounds)
-
-    def _closing(self, successes: int) -> ops.Move:
-        why = "a probe succeeded" if successes == 1 else f"{successes} probes succeeded"
-        return ops.Move(to=CLOSED.value, token=self.tokens.new(Rule.PROBES_OK), why=why)
+        return opening(self.tokens, Verdict(Rule.PROBE_FAILED, why), rest, rounds)
 
     def _belongs(self, generation: int) -> bool:
         return generation == self.generation or (generation == 0 and self.generation == self._born)
@@ -276,7 +280,9 @@ class LeasingMirror(Mirror):
         if not super()._trip_own(result, now):
             return False
         calls = counted.calls or counted.failures
-        part, what = (counted.slow, "were slow") if self.rule is Rule.SLOW_RATE else (counted.failures, "failed")
+        part, what = (
+            (counted.slow, "were slow") if self.rule is Rule.SLOW_RATE else (counted.failures, "failed")
+        )
         self._own_words = f"own calls {part} of {calls} {what}"
         return True
 
@@ -314,7 +320,7 @@ class LeasingMirror(Mirror):
     def _decide(self, view: View, now: float, *, flushed: bool) -> None:
         """Compare with thresholds what the store has pooled, and ask for the change that follows."""
         if view.state == HALF_OPEN and view.successes >= self.policy.success_threshold:
-            self._propose(self._closing(view.successes), view)
+            self._propose(closing(self.tokens, view.successes), view)
         elif view.state == CLOSED:
             self._decide_closed(view, now, flushed=flushed)
 
@@ -323,24 +329,21 @@ class LeasingMirror(Mirror):
         phase = self.own.phase
         if verdict is not None and isinstance(phase, Open):
             # Its open time may be the upstream's own wish.
-            self._propose(self._opening(verdict, phase.backoff.open_time, phase.backoff.rounds), view)
+            self._propose(opening(self.tokens, verdict, phase.backoff.open_time, phase.backoff.rounds), view)
         elif verdict is not None:
             rounds = rounds_kept(view)
-            self._propose(self._opening(verdict, self.policy.open_time(rounds, self._draw()), rounds), view)
+            self._propose(
+                opening(self.tokens, verdict, self.policy.open_time(rounds, self._draw()), rounds), view
+            )
         elif isinstance(phase, Open) and view.live < FLEET and not self._optimistic:
             # One or two processes: what one of them has seen by itself counts for both.
             verdict = Verdict(self.rule, self.own.reason)
             left = max(0.0, phase.until - now)
-            self._propose(self._opening(verdict, left, phase.backoff.rounds), view)
+            self._propose(opening(self.tokens, verdict, left, phase.backoff.rounds), view)
         elif self._optimistic and flushed and self.ledger.empty:
             self._optimistic = False
             self.withdrawn += 1
             self.own.forget(now)
-
-    def _opening(self, verdict: Verdict, open_time: float, rounds: int) -> ops.Move:
-        token = self.tokens.new(verdict.rule)
-        open_ms = round(open_time * 1000)
-        return ops.Move(to=OPEN.value, token=token, why=verdict.reason, open_ms=open_ms, rounds=rounds)
 
     def _propose(self, move: ops.Move, view: View) -> None:
         self._deciding = view.generation

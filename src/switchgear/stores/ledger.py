@@ -1,7 +1,8 @@
 """Outcomes that the store has not confirmed yet: merged as they come, so that their number never matters.
 
-A *flush* carries them to the store. It is frozen when it is first sent: a retry has the same number and the same
-content, so that the store counts it once however often it arrives. What happens meanwhile goes into the next one.
+A *flush* carries them to the store. It is frozen when it is first sent: a retry has the same number and the
+same content, so that the store counts it once however often it arrives. What happens meanwhile goes into the
+next one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Final
 from switchgear.stores.operations import Delta, Run, Window
 
 RETRIED: Final = 150.0
-"""Seconds that an unconfirmed flush is sent again, at least: half of what a store remembers its number for."""
+"""Seconds that an unconfirmed flush is sent again, at least: half of what a store remembers its number for.
+"""
 
 
 @dataclass(slots=True)
@@ -60,46 +62,54 @@ class Batch:
 
 @dataclass(slots=True)
 class Ledger:
-    """Pending outcomes of one circuit, in at most one bucket more than its window has, and the batch in flight."""
+    """Pending outcomes of one circuit, in at most one bucket more than its window has, and the batch in
+    flight.
+    """
 
     window: Window
     flight: Batch | None = None
     number: int = 0
     dropped: int = 0
     """Outcomes that were never confirmed and have become too old to matter."""
-    # The run of failures among what is pending, as in `operations.Run`: four fields, for they change with every call.
+    # The run of failures among what is pending, as in `operations.Run`: four fields, for they change with
+    # every call.
     head: int = 0
     best: int = 0
     tail: int = 0
     success: bool = False
     buckets: list[Bucket] = field(default_factory=list[Bucket])
     """What no flush carries yet."""
-    _newest: Bucket = field(default_factory=lambda: Bucket(0.0))
-    _edge: float = -math.inf
+    newest: Bucket = field(default_factory=lambda: Bucket(0.0))
+    edge: float = -math.inf
 
     # ---- counting ----
 
     def succeed(self, now: float, slow: bool) -> None:
-        """Count a success. Nearly every call comes here: three additions."""
-        if now >= self._edge:
-            self._turn(now)
-        self._newest.calls += 1
+        """Count a success."""
+        if now >= self.edge:
+            self.turn(now)
+        self.newest.calls += 1
         if slow:
-            self._newest.slow += 1
+            self.newest.slow += 1
         self.tail = 0
         self.success = True
 
     def fail(self, now: float, slow: bool) -> None:
         """Count a failure."""
-        if now >= self._edge:
-            self._turn(now)
-        bucket = self._newest
+        if now >= self.edge:
+            self.turn(now)
+        bucket = self.newest
         bucket.calls += 1
         bucket.failures += 1
         bucket.slow += slow
         self.tail += 1
         self.head += not self.success
         self.best = max(self.best, self.tail)
+
+    def recount(self, window: Window) -> None:
+        """Count in another window from now on; what is pending stays, by its age."""
+        self.window = window
+        self.edge = -math.inf
 
     # ---- reading ----
 
@@ -130,7 +140,8 @@ class Ledger:
         """The batch to send now: the one in flight if there is one, otherwise all that is pending."""
         flight = self.flight
         if flight is not None and now - flight.frozen > max(RETRIED, self.window.span_ms / 1000):
-            # The store may have forgotten its number, and would count it twice; it has left the window anyway.
+            # The store may have forgotten its number, and would count it twice; it has left the window
+            # anyway.
             self.dropped += flight.calls
             flight = None
         if flight is None:
@@ -154,12 +165,13 @@ class Ledger:
         self.buckets = []
         self.head = self.best = self.tail = 0
         self.success = False
-        self._edge = -math.inf
+        self.edge = -math.inf
 
-    def _turn(self, now: float) -> None:
+    def turn(self, now: float) -> None:
+        """Begin a new bucket: `edge` has been reached."""
         # The store is away for longer than the window: what has left that is of no use.
         if len(self.buckets) > self.window.buckets > 0:
             self.dropped += self.buckets.pop(0).calls
-        self._newest = Bucket(now)
-        self.buckets.append(self._newest)
-        self._edge = now + self.window.bucket_ms / 1000 if self.window.buckets else math.inf
+        self.newest = Bucket(now)
+        self.buckets.append(self.newest)
+        self.edge = now + self.window.bucket_ms / 1000 if self.window.buckets else math.inf

@@ -30,12 +30,8 @@ class RecordCircuit(LocalCircuit):
 
     def adopt(self, name: str, policy: CircuitBreakerPolicy) -> None:
         """Serve a breaker: from now on its policy decides."""
-        with self._lock:
-            now = self.now()
-            self.name = name
-            self._take_policy(policy)
-            self._machine.adopt_policy(policy, now)
-            self._publish()
+        self.name = name
+        self.adopt_policy(policy)
 
     def count(self, failed: bool) -> CircuitBreakerSnapshot:
         """Count an outcome that no permit stands for."""

@@ -1,23 +1,22 @@
 """A process's copy of a shared circuit, as pure logic: no I/O, no lock, no clock.
 
-Two things decide over a call. The *view* is what the store said last: the pooled evidence of all processes and what
-was decided on it. The *own* machine is the same policy applied to this process's calls alone.
+Two things decide over a call. The *view* is what the store said last: the pooled evidence of all processes
+and what was decided on it. The *own* machine is the same policy applied to this process's calls alone.
 
-What is to be sent lies in the ledger (outcomes) and in the outbox (everything else) until the pump comes for it.
-Deadlines come as durations in the server's time and are added to the local clock at receipt: no two clocks are ever
-compared.
+What is to be sent lies in the ledger (outcomes) and in the outbox (everything else) until the pump comes for
+it: that half is `post.py`. Deadlines come as durations in the server's time and are added to the local clock
+at receipt: no two clocks are ever compared.
 
-Here stands what both kinds of mirrors share: `leasing.py` is for stores that lease probes, `following.py` for those
-that can only be told, and listened to.
+Here stands what both kinds of mirrors share: `leasing.py` is for stores that lease probes, `following.py` for
+those that can only be told, and listened to.
 """
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
 from switchgear.breaker.machine import (
     CLOSED,
@@ -37,73 +36,36 @@ from switchgear.breaker.machine import (
     Result,
     Transition,
 )
-from switchgear.breaker.policy import CircuitBreakerPolicy, seconds
+from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.breaker.rules import Evidence, Rule, Verdict, judge
 from switchgear.breaker.state import CircuitState
 from switchgear.stores import operations as ops
 from switchgear.stores.grants import Admitted, Ask, OwnProbe, Standing
-from switchgear.stores.ledger import Ledger
+from switchgear.stores.post import Post
+from switchgear.stores.tokens import Tokens
 from switchgear.stores.view import View
 
-TICK: Final = 0.1
-"""Seconds that failures wait at most before they are sent."""
-BURST: Final = 8
-"""Flushes that may go ahead of one tick: near a threshold a few do, and a steady trickle of failures must not."""
 CLOCK_SLACK_MS: Final = 2000
 """A view that is older than the last one by more was not overtaken: the store's clock has gone back."""
-REMEMBERED: Final = 32
 _LIFTED: Final = "the override was lifted"
 
-O = TypeVar("O", bound=ops.Operation)  # noqa: E741  # an operation
 
-
-class Tokens:
-    """Names of this process's own changes: a view that carries one tells which rule it was."""
-
-    def __init__(self, draw: Callable[[], float]) -> None:
-        self._draw = draw
-        self._rules: dict[str, Rule] = {}
-
-    def new(self, rule: Rule) -> str:
-        """A new one. Chance comes from outside, so that a simulation can be repeated."""
-        token = "".join(f"{int((self._draw() + 1) * 2**31):08x}" for _ in range(2))
-        self._rules[token] = rule
-        if len(self._rules) > REMEMBERED:
-            del self._rules[next(iter(self._rules))]
-        return token
-
-    def rule(self, change: str) -> Rule:
-        """Why a change was made, as far as this process knows."""
-        return self._rules.get(change, Rule.STORE)
-
-
-class Mirror(ABC):
+class Mirror(Post):
     """One circuit as one process sees it. Whoever calls it holds the circuit's lock.
 
     `draw` gives chance in [-1, 1].
     """
 
     def __init__(self, policy: CircuitBreakerPolicy, now: float, draw: Callable[[], float]) -> None:
-        self.policy = policy
+        super().__init__(policy)
         self.own = Machine(policy, now)
-        self.window = ops.CONSECUTIVE if policy.window is None else ops.Window.of(seconds(policy.window))
-        self.ledger = Ledger(self.window)
-        self.outbox: list[ops.Operation] = []
-        self.view: View | None = None
         self.received = now
         """When the view came; before the first one, when the mirror was made."""
         self.up = True
-        self.urgent = False
-        """Whether the ledger should not wait for the next tick."""
-        self.last_failure = ""
         self.rule = Rule.STORE
         """Of the last change of state, as far as this process knows it."""
         self.tokens = Tokens(draw)
         self._draw = draw
-        self._wish: ops.Operation | None = None
-        """What an operator wants, until the store has confirmed it."""
-        self._flushed_at = -math.inf
-        self._ahead = 0
 
     # ---- of the kind ----
 
@@ -158,7 +120,7 @@ class Mirror(ABC):
         phase = self.own.phase
         return isinstance(phase, Closed) or (isinstance(phase, Disabled) and phase.expires is None)
 
-    def evidence(self, now: float) -> Evidence:  # noqa: ARG002  # of the kind
+    def evidence(self, now: float) -> Evidence:  # of the kind
         """Pooled evidence as far as it is known here: confirmed, in flight and pending."""
         ledger, flight, view = self.ledger, self.ledger.flight, self.view
         if self.policy.window is None:
@@ -204,9 +166,17 @@ class Mirror(ABC):
 
         Returns whether anything but counts has changed.
         """
-        self.ledger.succeed(now, slow)
+        # `Ledger.succeed`, in place: nearly every call comes here, and this is a tenth of its price.
+        ledger = self.ledger
+        if now >= ledger.edge:
+            ledger.turn(now)
+        ledger.newest.calls += 1
+        if slow:
+            ledger.newest.slow += 1
+        ledger.tail = 0
+        ledger.success = True
         phase = self.own.phase
-        if not isinstance(phase, Closed) or not phase.counts.add(now, False, slow):
+        if type(phase) is not Closed or not phase.counts.add(now, False, slow):
             return False
         return self._trip_own(Result(SUCCESS, slow), now)
 
@@ -224,35 +194,6 @@ class Mirror(ABC):
                     self._judge(result, now)
             case _:
                 pass  # of a generation that is over
-
-    def _count(self, result: Result, now: float) -> None:
-        """Into the ledger, and decide whether it can wait."""
-        ledger = self.ledger
-        if result.outcome is SUCCESS:
-            ledger.succeed(now, result.slow)
-            return
-        quiet = ledger.flight is None and now - self._flushed_at > TICK
-        ledger.fail(now, result.slow)
-        # The leading edge: news after a quiet interval goes at once, so that the others know who else is failing.
-        if quiet and ledger.failures == 1:
-            self.urgent = True
-        elif self.view is not None and self._ahead < BURST and self._share_used_up(self.view):
-            self._ahead += 1
-            self.urgent = True
-
-    def _share_used_up(self, view: View) -> bool:
-        """Whether this process's unsent failures, were the others' as many, would reach the threshold.
-
-        The countdown protocol of Cormode, Muthukrishnan and Yi, "Algorithms for distributed functional monitoring"
-        (SODA 2008): O(processes * log threshold) messages until the threshold is reached.
-        """
-        policy, ledger = self.policy, self.ledger
-        run = policy.window is None
-        known, unsent = (view.run, ledger.tail) if run else (view.failures, ledger.failures)
-        limits = [] if policy.failure_threshold is None else [float(policy.failure_threshold)]
-        if policy.failure_rate is not None:
-            limits.append(policy.failure_rate * max(policy.minimum_calls, view.calls + ledger.calls))
-        return any(unsent * max(1, view.live) >= limit - known for limit in limits)
 
     def _judge(self, result: Result, now: float) -> None:
         """Apply the policy to this process's own calls."""
@@ -274,6 +215,11 @@ class Mirror(ABC):
         opened = Open(now + rest, Backoff(rounds, rest), self.evidence(now).failures)
         self.own.assume(opened, verdict.reason, now)
         self._moved_to(OPEN, verdict.rule)
+
+    def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
+        """Go on under another policy; what the store said last holds, and nothing pending is lost."""
+        self.count_by(policy)
+        self.own.adopt_policy(policy, now)
 
     # ---- operator ----
 
@@ -326,83 +272,6 @@ class Mirror(ABC):
             )
         self._want(ops.Reset(token=self.tokens.new(Rule.RESET), why=self.own.reason))
 
-    def _want(self, wish: ops.Operation) -> None:
-        """Until the store confirms it, this holds against whatever the store says; an earlier wish is void."""
-        self.outbox = [o for o in self.outbox if not isinstance(o, ops.Override | ops.Reset)]
-        self.outbox.append(wish)
-        self._wish = wish
-
-    # ---- what is sent ----
-
-    def prepared(self, operation: O, reporter: str, now: float) -> O:
-        """An operation as it goes out: with the window, who sends it, and what this process knows."""
-        filled = replace(operation, window=self.window, known=self._known(now))
-        return replace(filled, reporter=reporter) if isinstance(filled, ops.Hello | ops.Settle) else filled
-
-    def flush_due(self, now: float, *, everything: bool, patience: float) -> bool:
-        """Whether outcomes are to be sent now; successes alone may wait for `patience` seconds."""
-        ledger = self.ledger
-        if self.urgent or ledger.flight is not None:
-            return True
-        if not ledger.buckets:
-            return False
-        return everything or now - self._flushed_at >= (TICK * 0.7 if ledger.failures else patience)
-
-    def flush(self, reporter: str, now: float) -> ops.Flush:
-        """The unconfirmed outcomes; the same ones again until they are confirmed."""
-        view = self.view
-        generation = 0 if view is None else view.generation
-        batch = self.ledger.freeze(generation, self.last_failure, self.overlay, now)
-        if now - self._flushed_at >= TICK:
-            self._ahead = 0
-        self.urgent = False
-        self._flushed_at = now
-        return ops.Flush(
-            window=self.window,
-            known=self._known(now),
-            reporter=reporter,
-            number=batch.number,
-            generation=batch.generation,
-            deltas=batch.deltas(now),
-            run=batch.run,
-            overlay=batch.overlay,
-            last_failure=batch.last_failure,
-            alarm=self._alarm(),
-        )
-
-    def _alarm(self) -> int:
-        """The count at which the others should hear of it, so that they hurry: half of the way to the threshold."""
-        threshold = self.policy.failure_threshold
-        if threshold is None or self.view is None:
-            return 0
-        known = self.view.failures if self.window.buckets else self.view.run
-        return known + (threshold - known + 1) // 2 if threshold > known + 1 else 0
-
-    @property
-    def overlay(self) -> bool:
-        """Whether this process holds its own circuit open above a closed shared one."""
-        return False
-
-    def wishes(self) -> list[ops.Operation]:
-        """Everything but outcomes that is to be sent now; handed over, and queued again only by `requeue`."""
-        out, self.outbox = self.outbox, []
-        return out
-
-    @property
-    def restless(self) -> bool:
-        """Whether something should be sent at once."""
-        return self.urgent or bool(self.outbox)
-
-    def requeue(self, operation: ops.Operation) -> None:
-        """The store was not reached. Its token makes a second application harmless."""
-        void = isinstance(operation, ops.Override | ops.Reset) and operation is not self._wish
-        if not void:
-            self.outbox.insert(0, operation)
-
-    def _known(self, now: float) -> ops.Known | None:  # noqa: ARG002  # of the kind
-        """What the store gets back should it have lost it."""
-        return None
-
     # ---- what comes back ----
 
     def answer(self, operation: ops.Operation, view: View, received: float) -> None:
@@ -443,7 +312,7 @@ class Mirror(ABC):
         if change is not None:
             self._moved_to(change.to_state, change.rule)
 
-    def _moved_to(self, state: CircuitState, rule: Rule) -> None:  # noqa: ARG002  # of the kind
+    def _moved_to(self, state: CircuitState, rule: Rule) -> None:  # of the kind
         self.rule = rule
 
     def _judge_pooled(self, result: Result, rounds: int, now: float) -> bool:
@@ -452,12 +321,6 @@ class Mirror(ABC):
         if verdict is not None:
             self._trip_pooled(verdict, result, rounds, now)
         return verdict is not None
-
-    def forked(self) -> None:
-        """This is a child process now: what was pending is the parent's to send, and so are its probes' results."""
-        self.ledger = Ledger(self.window, number=self.ledger.number)
-        self.outbox = []
-        self._wish = None
 
 
 def _older(view: View, held: View) -> bool:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-import random
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from weakref import WeakSet
+from collections.abc import Callable
+from weakref import ReferenceType, ref
 
-from switchgear.breaker.circuit import Circuit, Grant, Override, Shed, rejection
+from switchgear.breaker.circuit import Grant, Override, Shed, rejection
 from switchgear.breaker.events import DISPATCHER, log_transition
 from switchgear.breaker.machine import (
     FAILURE,
@@ -24,12 +21,13 @@ from switchgear.breaker.machine import (
     Result,
     Transition,
 )
-from switchgear.breaker.outcome import Gist, describe, gist
+from switchgear.breaker.outcome import Gist, gist
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.breaker.state import CircuitBreakerSnapshot, CircuitState
 from switchgear.clock import Clock
 from switchgear.errors import CircuitOpenError
 from switchgear.stores import operations as ops
+from switchgear.stores.deferring import DeferringCircuit
 from switchgear.stores.fingerprint import fingerprint
 from switchgear.stores.following import FollowingMirror
 from switchgear.stores.grants import Ask
@@ -40,23 +38,21 @@ from switchgear.stores.view import View
 logger = logging.getLogger("switchgear")
 
 
-class MirroredCircuit(Circuit):
+class MirroredCircuit(DeferringCircuit):
     """A shared circuit as this process sees it. Healthy calls and rejections do no I/O."""
 
     __slots__ = (
         "_blocked_until",
-        "_busy",
         "_changed_at",
-        "_deferred",
         "_foreign",
         "_hello",
         "_home",
         "_mirror",
         "_reason",
         "_state",
+        "_users",
         "key",
         "used",
-        "users",
     )
 
     def __init__(self, key: str, name: str, policy: CircuitBreakerPolicy, clock: Clock, home: Home) -> None:
@@ -64,8 +60,7 @@ class MirroredCircuit(Circuit):
         self.key = key
         self.used = False
         """Whether a call ever came: before that, nothing is sent."""
-        self.users: WeakSet[object] = WeakSet()
-        """Breakers: while there are any, the policy stays."""
+        self._users: tuple[ReferenceType[object], ...] = ()
         self._home = home
         self._mirror = self._make_mirror()
         self._state = CircuitState.CLOSED
@@ -73,13 +68,22 @@ class MirroredCircuit(Circuit):
         self._blocked_until = -math.inf  # monotonic: until then every call is rejected, no question asked
         self._foreign = ""  # the last fingerprint of another policy that was complained about
         self._reason = ""
-        self._hello = ops.Hello(reporter="", policy=fingerprint(policy))
-        self._busy = False  # whether the lock's holder is changing something
-        self._deferred: deque[tuple[Grant, Outcome, float, str | None, float | None]] = deque()
+        self._hello = _hello(policy)
         self._publish(self.now())
 
     def _make_mirror(self) -> Mirror:
         return FollowingMirror(self.policy, self.now(), self._home.draw)
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there is a breaker of it: so long the policy stays."""
+        return any(user() is not None for user in self._users)
+
+    def used_by(self, user: object) -> None:
+        """A breaker holds it from now on."""
+        # Not a `WeakSet`, which takes a kilobyte: nearly always there is one.
+        others = [other for other in self._users if other() not in (None, user)]
+        self._users = (*others, ref(user))
 
     # ---- calls ----
 
@@ -112,7 +116,7 @@ class MirroredCircuit(Circuit):
         now = self.now()
         wait = self._blocked_until - now
         if wait > 0:
-            return Rejected(wait)
+            raise rejection(self.name, self._state, wait, self._reason, self.last_failure)
         self._settle_deferred()
         with self._inside():
             self._begin()
@@ -255,6 +259,16 @@ class MirroredCircuit(Circuit):
 
         self._operate(forget)
 
+    def adopt_policy(self, policy: CircuitBreakerPolicy) -> None:
+        now = self.now()
+        with self._inside():
+            self._take_policy(policy)
+            self._mirror.adopt_policy(policy, now)
+            # No hello: the processes of one gateway adopt a policy one after the other, which is no conflict.
+            self._foreign, self._hello = self._hello.policy, _hello(policy)
+            tell = self._publish(now)
+        tell()
+
     def _operate(self, act: Callable[[float], None]) -> None:
         now = self.now()
         with self._inside():
@@ -343,37 +357,6 @@ class MirroredCircuit(Circuit):
         if not self.idle:
             self._home.touch(self, urgent=self.urgent)
 
-    @contextmanager
-    def _inside(self) -> Iterator[None]:
-        """Hold the lock, and have settlements from below (finalisers, signal handlers) wait."""
-        with self._lock:
-            outer, self._busy = self._busy, True
-            try:
-                yield
-            finally:
-                self._busy = outer
-
-    def _defer(
-        self,
-        grant: Grant,
-        outcome: Outcome,
-        started: float,
-        failure: Gist | None,
-        retry_after: float | None,
-    ) -> None:
-        """Keep an outcome that a finaliser brings while this very thread is changing something."""
-        text = describe(failure) if failure is not None else None
-        self._deferred.append((grant, outcome, started, text, retry_after))
-        self._release()
-
-    def _settle_deferred(self) -> None:
-        while self._deferred:
-            try:
-                late = self._deferred.popleft()
-            except IndexError:  # another thread was quicker
-                return
-            self.settle(*late)
-
     def _publish(self, now: float) -> Callable[[], None]:
         """Put what decides now where calls read it; returns what is left to do without the lock."""
         mirror = self._mirror
@@ -403,10 +386,13 @@ class MirroredCircuit(Circuit):
 
     def after_fork(self) -> None:
         super().after_fork()
-        self._busy = False
         self.used = False
         self._mirror.forked()
         self._publish(self.now())
+
+
+def _hello(policy: CircuitBreakerPolicy) -> ops.Hello:
+    return ops.Hello(reporter="", policy=fingerprint(policy))
 
 
 def _nothing() -> None:

@@ -1,6 +1,7 @@
 """Five methods made to speak the operations that mirrors ask with, so that one code path serves every store.
 
-What five methods can't do is done here for this process alone, and said: leases, fencing, push, dedupe and overrides.
+What five methods can't do is done here for this process alone, and said: leases, fencing, push, dedupe and
+overrides.
 """
 
 from __future__ import annotations
@@ -107,9 +108,11 @@ class PlainStore:
                 return self._view(known, await _answered(store.get_state(key)), Result.NONE)
 
     async def _write(self, key: str, known: _Known, flush: ops.Flush) -> CircuitBreakerSnapshot:
-        """Every failure, one by one; successes only where they end a run, so that calls do not grow with traffic.
+        """Every failure, one by one; successes only where they end a run, so that calls do not grow with
+        traffic.
 
-        An error is ambiguous: the failure may have been counted. It is not written again, the rest of the flush is.
+        An error is ambiguous: the failure may have been counted. It is not written again, the rest of the
+        flush is.
         """
         if known.flush != flush.number:
             known.flush, known.written = flush.number, 0

@@ -1,8 +1,8 @@
 """The one background thread of a process that talks to stores, for sync and async callers alike.
 
-Why a thread with an event loop of its own: a task on the user's loop ends with that loop, stops when it is blocked, and
-does not exist in sync programs; sync clients in threads would take two threads a store. The thread starts at the first
-call of a breaker with a store, never at import, and again in a forked child.
+Why a thread with an event loop of its own: a task on the user's loop ends with that loop, stops when it is
+blocked, and does not exist in sync programs; sync clients in threads would take two threads a store. The
+thread starts at the first call of a breaker with a store, never at import, and again in a forked child.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Pump:
         loop = self._running()
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # the interpreter is ending and the loop is closed
-                loop.call_soon_threadsafe(lambda: self._courier(home).wanted.set())
+                loop.call_soon_threadsafe(self._wake, home)
 
     def ask(self, home: Home, letter: Letter) -> Future[View]:
         """Send one letter at once; the future fails when the store does."""
@@ -130,6 +130,9 @@ class Pump:
             task.add_done_callback(lambda _: self._ended(home))
         return self._couriers[home][0]
 
+    def _wake(self, home: Home) -> None:
+        self._courier(home).wanted.set()
+
     def _ended(self, home: Home) -> None:
         del self._couriers[home]
         if home.used and home in self._homes:  # again: it was woken when its courier had just decided to go
@@ -160,7 +163,8 @@ class Pump:
 
     def forked(self) -> None:
         """This is a child process now: the thread is the parent's."""
-        # Kept, never closed: closing would say goodbye on the parent's sockets and take them out of its epoll set.
+        # Kept, never closed: closing would say goodbye on the parent's sockets and take them out of its epoll
+        # set.
         self._inherited.append((self._thread, self._loop, self._couriers))
         self._fresh()
         for home in list(self._homes):
@@ -181,8 +185,9 @@ PUMP: Final = Pump()
 
 
 def _at_exit() -> None:
-    # Twice: `atexit` runs after other threads have ended, with their last outcomes, but also after all executors, which
-    # a user's store may need. These end in the order opposite to their registration, hence the import.
+    # Twice: `atexit` runs after other threads have ended, with their last outcomes, but also after all
+    # executors, which a user's store may need. These end in the order opposite to their registration, hence
+    # the import.
     importlib.import_module("concurrent.futures.thread")
     register = getattr(threading, "_register_atexit", None)
     if register is not None:

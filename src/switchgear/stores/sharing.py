@@ -25,22 +25,25 @@ CLOSING: Final = 5.0
 """Seconds to flush and close a store at the end of its scope."""
 
 _LOCK: Final = ForkableLock()
-# By the store's id, since a user's class may not be hashable. A home holds its store, so the id stays its own; circuits
-# hold their home, so that a store which no breaker uses any more is forgotten.
+# By the store's id, since a user's class may not be hashable. A home holds its store, so the id stays its
+# own; circuits hold their home, so that a store which no breaker uses any more is forgotten.
 _HOMES: Final[WeakValueDictionary[int, Home]] = WeakValueDictionary()
 
 
 def claim(
     store: CircuitBreakerStore, user: object, key: str, name: str, policy: CircuitBreakerPolicy, clock: Clock
 ) -> MirroredCircuit:
-    """The store's circuit of `key`, for the breaker `user`; `ValueError` when another one has another policy."""
+    """The store's circuit of `key`, for the breaker `user`.
+
+    `ValueError` when another one has another policy.
+    """
     with _LOCK:
         home = _HOMES.get(id(store))
         if home is None:
             home = _HOMES[id(store)] = _home(store, clock)
             PUMP.adopt(home)
         circuit = home.find(key)
-        if circuit is not None and circuit.users and circuit.policy != policy:
+        if circuit is not None and circuit.in_use and circuit.policy != policy:
             raise ValueError(f"circuit {key!r} has another policy in this process: {circuit.policy}")
         if circuit is None or circuit.policy != policy:
             # A shadow circuit's probes are its process's own: no call is held up to ask for a lease.
@@ -48,7 +51,7 @@ def claim(
             circuit = kind(key, name, policy, clock, home)
             home.add(circuit)
             _warn_of_scale(circuit, home)
-        circuit.users.add(user)
+        circuit.used_by(user)
         return circuit
 
 
@@ -92,8 +95,8 @@ def _warn_of_scale(circuit: MirroredCircuit, home: Home) -> None:
     policy = circuit.policy
     if home.leases and policy.window is not None and policy.failure_threshold and not policy.has_rate:
         logger.warning(
-            "circuit %s counts failures of all processes in a window: fifty healthy ones fail more often than one, "
-            "and by sheer scale it may open; set failure_rate",
+            "circuit %s counts failures of all processes in a window: fifty healthy ones fail more often "
+            "than one, and by sheer scale it may open; set failure_rate",
             circuit.name,
             extra={"circuit": circuit.name},
         )

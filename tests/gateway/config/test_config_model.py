@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from switchgear.breaker.policy import CircuitBreakerPolicy
-from switchgear.gateway.config import unavailable
 from switchgear.gateway.config.model import (
     Address,
     Endpoint,
@@ -326,24 +325,3 @@ def test_admin_may_be_an_address(tmp_path):
     admin = config_of(tmp_path, "admin: 127.0.0.1:9901\n" + MINIMAL).admin
     assert admin is not None
     assert admin.listen == Address("127.0.0.1", 9901)
-
-
-def test_what_is_not_there_yet_is_named(tmp_path):
-    text = """\
-    state: redis
-    admin: 127.0.0.1:1
-    tls: {cert: c, key: k}
-    limits: {inFlight: 5}
-    http:
-      routes:
-        /a:
-          GET:
-            services: {s: {url: "http://h", perEndpoint: true, balance: least-requests}}
-            retry: {attempts: 2}
-    """
-    config = config_of(tmp_path, text)
-    assert unavailable(config, workers=2, watch=True) == [
-        "state: redis", "admin", "tls", "limits.inFlight", "--workers over 1", "--watch",
-        "balance: least-requests", "perEndpoint", "retry",
-    ]  # fmt: skip
-    assert unavailable(config_of(tmp_path, MINIMAL)) == []

@@ -254,23 +254,3 @@ async def test_several_urls_take_turns():
                 await client.send(get("/"))
                 await client.read_message()
         assert (len(one.requests), len(two.requests)) == (3, 3)
-
-
-async def test_least_requests_go_where_the_fewest_are_under_way():
-    held = asyncio.Event()
-
-    async def hold(peer: Peer) -> None:
-        await peer.read_message()
-        held.set()
-        await peer.closed()
-
-    async with scripted(hold) as slow, answering(OK) as quick:
-        # Turns begin with the second URL.
-        balanced = route("/", quick.port, slow.port, service={"balance": "least-requests"})
-        async with gateway(balanced) as running, client_of(running) as first, client_of(running) as client:
-            await first.send(get("/"))
-            await asyncio.wait_for(held.wait(), 5)
-            for _ in range(6):
-                await client.send(get("/"))
-                assert (await client.read_message()).body == b"ok"
-    assert slow.connections == 1

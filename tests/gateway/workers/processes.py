@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -122,9 +123,14 @@ async def started(
 ) -> AsyncIterator[Serving]:
     """The process, which may not be ready yet; nothing of it remains."""
     file, errors = _files(directory, name, config)
+    # One that is killed can't remove its own; and below pytest's a socket's path might be too long.
+    temporary = tempfile.TemporaryDirectory(prefix="sg-")
     with errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "switchgear", "serve", str(file), "--workers", str(workers), *options),
+            *(sys.executable, "-P", "-m", "switchgear", "serve", str(file)),
+            *("--workers", str(workers), *options),
+            cwd=directory,
+            env={**os.environ, "TMPDIR": temporary.name},
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             limit=1 << 22,
@@ -138,6 +144,7 @@ async def started(
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await serving.ended()
+        temporary.cleanup()
 
 
 @contextlib.asynccontextmanager

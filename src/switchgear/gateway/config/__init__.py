@@ -8,9 +8,8 @@
 No connection is opened, and no exception leaves it, whatever the file holds. A Python file is run.
 """
 
-from switchgear.gateway.config.availability import unavailable
 from switchgear.gateway.config.loading import Loaded, load_config
 from switchgear.gateway.config.mistakes import Mistake
 from switchgear.gateway.config.model import GatewayConfig
 
-__all__ = ["GatewayConfig", "Loaded", "Mistake", "load_config", "unavailable"]
+__all__ = ["GatewayConfig", "Loaded", "Mistake", "load_config"]

@@ -193,6 +193,9 @@ def _guarded(routes: tuple[Route, ...]) -> Iterator[tuple[str, Circuit]]:
         for service in route.services:
             if service.circuit is not None:
                 yield f"{route} > {service.name}", service.circuit
+            for endpoint in service.endpoints:
+                if endpoint.circuit is not None:
+                    yield f"{route} > {service.name} > {_url(endpoint)}", endpoint.circuit
 
 
 def _standard(policy: CircuitBreakerPolicy) -> object:

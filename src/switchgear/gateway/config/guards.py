@@ -41,6 +41,11 @@ def service_key(name: str, endpoints: Iterable[Endpoint]) -> str:
     return f"service:{name}@{','.join(sorted({endpoint.origin for endpoint in endpoints}))}"
 
 
+def endpoint_key(name: str, endpoint: Endpoint) -> str:
+    """The key of the circuit that guards one URL of a service."""
+    return f"endpoint:{name}@{endpoint.origin}"
+
+
 def guard_of(found: Found | None) -> Guard | None:
     """The guard at a `circuitBreaker`; `None` if there is none, it is `false`, or was told to be wrong."""
     if found is None or found.value is None:

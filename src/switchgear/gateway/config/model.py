@@ -66,6 +66,8 @@ class Endpoint:
     append_request_path: bool = True
     query: str = ""
     """The URL's own query, without the question mark."""
+    circuit: Circuit | None = None
+    """Guards attempts at this URL alone."""
 
     @property
     def origin(self) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from switchgear.gateway.config.guards import Circuits, Guard, guard_of, service_key
+from switchgear.breaker.policy import CircuitBreakerPolicy
+from switchgear.gateway.config.guards import Circuits, Guard, endpoint_key, guard_of, service_key
 from switchgear.gateway.config.model import Endpoint, Fallback, Retry, Service
 from switchgear.gateway.config.paths import PathTemplate, Wildcard, join, strip_slash
 from switchgear.gateway.config.reader import Found, Item, Place, Values, closest
@@ -23,15 +24,31 @@ class Named:
     """A service of the top level. `service` is `None` if something is wrong with it."""
 
     service: Service | None
-    guard: Guard | None
+    guards: _Guards
+
+
+@dataclass(frozen=True, slots=True)
+class _Guards:
+    """What guards a service, and what guards each of its URLs."""
+
+    service: Guard | None
+    endpoint: Guard | None
 
 
 def named_services(items: tuple[Item, ...]) -> dict[str, Named]:
     """The services of the top level."""
-    return {
-        item.key: Named(_plain_service(item), guard_of(item.value.found.get("circuit_breaker")))
-        for item in items
-    }
+    return {item.key: Named(_plain_service(item), _guards_of(item.value)) for item in items}
+
+
+def _guards_of(values: Values) -> _Guards:
+    guard = guard_of(values.found.get("circuit_breaker"))
+    if not values.get("per_endpoint"):
+        return _Guards(guard, None)
+    if guard is None:
+        return _Guards(None, Guard(CircuitBreakerPolicy(), values.found["per_endpoint"].place, None, {}))
+    if _one_url_is_enough(guard.policy, len(values.get("urls", ()))):
+        guard.place.warn("a single URL that fails can open the circuit of all; set a higher failure_rate")
+    return _Guards(guard, replace(guard, name=None))  # a name is one circuit, and here is one for each URL
 
 
 def _plain_service(item: Item) -> Service | None:
@@ -42,6 +59,16 @@ def _plain_service(item: Item) -> Service | None:
         values.found["max_ejected"].place.warn("has no effect without perEndpoint")
     endpoints = tuple(url.value for url in values.get("urls"))
     return Service(item.key, endpoints, retry=retry_of(values.found.get("retry")), **values.pick(*_OWN))
+
+
+def _one_url_is_enough(policy: CircuitBreakerPolicy, count: int) -> bool:
+    """Whether one of `count` URLs fails often enough to open the circuit of the service.
+
+    A run of failures is broken by the others' answers; what is counted over a window is not.
+    """
+    if count < 2 or not policy.has_window:
+        return False
+    return policy.failure_threshold is not None or (policy.failure_rate or 1.0) * count <= 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +96,12 @@ class ServiceBuilder:
         values: Values = item.value
         if "path" in values:
             values.found["path"].place.wrong_key("possible only with use")
-        guard = guard_of(values.found.get("circuit_breaker"))
+        guards = _guards_of(values)
         service = _plain_service(item)
         if service is None:
             _tell_missing_url(values)
             return None
-        circuit = self.circuits.circuit(guard, service_key(item.key, service.endpoints))
-        return replace(service, circuit=circuit)
+        return self._guarded(service, guards, item.key)
 
     def _used(self, item: Item) -> Service | None:
         values: Values = item.value
@@ -89,9 +115,17 @@ class ServiceBuilder:
             return None
         if named.service is None:
             return None
-        circuit = self.circuits.circuit(named.guard, service_key(name, named.service.endpoints))
         endpoints = tuple(_below(endpoint, values.get("path")) for endpoint in named.service.endpoints)
-        return replace(named.service, name=item.key, endpoints=endpoints, circuit=circuit)
+        return self._guarded(replace(named.service, name=item.key, endpoints=endpoints), named.guards, name)
+
+    def _guarded(self, service: Service, guards: _Guards, name: str) -> Service:
+        """With its circuits, whose keys have `name`."""
+        circuit = self.circuits.circuit(guards.service, service_key(name, service.endpoints))
+        endpoints = tuple(
+            replace(endpoint, circuit=self.circuits.circuit(guards.endpoint, endpoint_key(name, endpoint)))
+            for endpoint in service.endpoints
+        )
+        return replace(service, endpoints=endpoints, circuit=circuit)
 
     def _tell_unknown(self, place: Place, name: str) -> None:
         names = tuple(self.named)

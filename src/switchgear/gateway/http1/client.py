@@ -11,14 +11,14 @@ from switchgear.gateway.http1.bodies import decoder_for
 from switchgear.gateway.http1.fields import CHUNKED, FramingError
 from switchgear.gateway.http1.request import RequestHead, parse_request, request_head_end
 from switchgear.gateway.http1.writing import date_field, write_answer
+from switchgear.gateway.tunnel import TunnelEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from switchgear.gateway.http1.bodies import Decoder
     from switchgear.gateway.http1.host import Host
-    from switchgear.gateway.proxy import Exchange
-    from switchgear.gateway.reply import Reply
+    from switchgear.gateway.reply import Conversation, Reply
     from switchgear.gateway.timeouts import TimeoutQueue
 
 MAX_PIPELINED: Final = 65536
@@ -26,25 +26,42 @@ MAX_PIPELINED: Final = 65536
 MAX_DISCARDED: Final = 65536
 """A longer rest of a body that nobody wants costs the connection instead."""
 _PIECE: Final = 16384
+_LONGEST_LINE: Final = 4096
 _CLOSE: Final = b"Connection: close\r\n"
 
 
 class ClientConnection(asyncio.Protocol):
     """Has at most one exchange; later requests wait in the buffer, beyond `MAX_PIPELINED` in the socket."""
 
-    exchange: Exchange | None = None
-    writable = True
-    _decoder: Decoder | None = None  # of the request's body, until that is complete
-    _waits: TimeoutQueue[ClientConnection] | None = None  # where it waits between two exchanges
-    _searched = 0
-    _advancing = False
-    _paused = False
-    _over = False  # no further request is read
-    _transport: asyncio.Transport
+    __slots__ = (
+        "_advancing",
+        "_buffer",
+        "_decoder",
+        "_forwarded",
+        "_host",
+        "_over",
+        "_paused",
+        "_proto",
+        "_searched",
+        "_transport",
+        "_waits",
+        "address",
+        "exchange",
+        "writable",
+        "write",
+    )
 
     def __init__(self, host: Host) -> None:
+        self.exchange: Conversation | None = None
+        self.writable = True
         self._host = host
         self._buffer = bytearray()
+        self._decoder: Decoder | None = None  # of the request's body, until that is complete
+        self._waits: TimeoutQueue[ClientConnection] | None = None  # where it waits between two exchanges
+        self._searched = 0
+        self._advancing = False
+        self._paused = False
+        self._over = False  # no further request is read
 
     # ---- what its exchange calls
 
@@ -68,11 +85,11 @@ class ClientConnection(asyncio.Protocol):
             return self._forwarded + head.host + b"\r\n"
         before = head.forwarded_for + b", " if head.forwarded_for else b""
         host = b"X-Forwarded-Host: %b\r\n" % head.host if head.host else b""
-        return b"X-Forwarded-For: %b%b\r\nX-Forwarded-Proto: http\r\n%b" % (
-            before,
-            self.address.encode(),
-            host,
-        )
+        return b"X-Forwarded-For: %b%b\r\n%b%b" % (before, self.address.encode(), self._proto, host)
+
+    def new_id(self) -> bytes:
+        """An id for a request that brings none."""
+        return self._host.new_id()
 
     def may_keep(self, reply: Reply) -> bool:
         """Whether another request may follow this answer, decided when its head is written."""
@@ -89,7 +106,8 @@ class ClientConnection(asyncio.Protocol):
         if self._paused:
             self.resume()
         if self._decoder is None:  # otherwise the rest of the body is read first, and thrown away
-            self._wait(self._host.idle_waits)
+            self._waits = waits = self._host.idle_waits  # during an exchange it waits nowhere else
+            waits.add(self)
             if self._buffer:
                 self._advance()
 
@@ -98,7 +116,19 @@ class ClientConnection(asyncio.Protocol):
         self._leave(reply)
         self.abort()
 
+    def hand_over(self) -> TunnelEnd:
+        """Gives the transport away: no further request is read."""
+        self._over = True
+        early = bytes(self._buffer)
+        self._buffer.clear()
+        return TunnelEnd(self._transport, self, early, self.writable)
+
     # ---- what the host calls
+
+    @property
+    def request_line(self) -> bytes:
+        """What is there of the first line of a request that could not be read."""
+        return bytes(self._buffer[:_LONGEST_LINE]).lstrip(b"\r\n").partition(b"\r\n")[0]
 
     def close_if_idle(self) -> None:
         """Closes a connection that is between two requests."""
@@ -129,12 +159,15 @@ class ClientConnection(asyncio.Protocol):
     # ---- what the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport: asyncio.Transport = cast("asyncio.Transport", transport)
         self.write: Callable[[bytes], None] = self._transport.write
         peer = transport.get_extra_info("peername")
         self.address: str = peer[0] if peer else ""
-        self._forwarded = (
-            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " % self.address.encode()
+        scheme = b"https" if transport.get_extra_info("sslcontext") else b"http"
+        self._proto = b"X-Forwarded-Proto: %b\r\n" % scheme
+        self._forwarded = b"X-Forwarded-For: %b\r\n%bX-Forwarded-Host: " % (
+            self.address.encode(),
+            self._proto,
         )
         if self._host.opened(self):
             self._wait(self._host.head_waits)

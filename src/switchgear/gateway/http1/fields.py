@@ -59,6 +59,12 @@ class Fields:
             raise FramingError(f"malformed {name.decode()} field")
         return [token.strip(b" \t").lower() for token in text.split(b",") if token.strip(b" \t")]
 
+    def refuse_lookalikes(self, names: Collection[bytes]) -> None:
+        """Refuses `Transfer_Encoding` and the like: servers that make variables of fields (CGI, WSGI) take
+        both spellings for one."""
+        if any(b"_" in name and name.replace(b"_", b"-") in names for name in self._names):
+            raise FramingError("a field that some servers take for another one")
+
     def drop(self, names: Collection[bytes]) -> None:
         """Leaves out fields that `Connection` names: they were meant for this hop."""
         if not _ESSENTIAL.isdisjoint(names):

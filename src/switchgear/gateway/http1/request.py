@@ -21,6 +21,7 @@ from switchgear.gateway.http1.grammar import (
     fullmatch_host,
     match_fields_end,
 )
+from switchgear.gateway.request_ids import FIELD, fit_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,8 @@ class RequestHead(NamedTuple):
     http10: bool = False
     expects_continue: bool = False
     forwarded_for: bytes = b""
+    upgrades: bool = False  # to WebSocket
+    request_id: bytes = b""  # the client's, if it is fit to go on
 
     @property
     def framing(self) -> bytes:
@@ -71,14 +74,17 @@ class RequestHead(NamedTuple):
 
 _KEEP_ALIVE = rb"(?:[Cc]onnection: ?[Kk]eep-[Aa]live\r\n)?+"
 _NOT_FOR_US = (
-    rb"(?![CcHhTtUuEeKkPpXx](?i:onnection:|ontent-length:|ost:|e:|ransfer-encoding:|railers?:|pgrade:|xpect:"
-    rb"|eep-alive:|roxy-|-forwarded-(?:for|proto|host):))"
+    rb"(?![CcHhTtUuEeKkPpXx](?i:onnection:|ontent[-_]length:|ost:|e:|ransfer[-_]encoding:|railers?:|pgrade:"
+    rb"|xpect:|eep[-_]alive:|roxy[-_]|[-_]forwarded[-_](?:for|proto|host):|-request-id:))"
 )
 _match_ordinary = re.compile(
     rb"(GET|HEAD|DELETE|OPTIONS) (/" + TARGET[:-2] + rb"*+) HTTP/1\.1\r\n"
     rb"[Hh]ost: ?([A-Za-z0-9.\-]++(?::[0-9]{1,5}+)?+)\r\n"
     + _KEEP_ALIVE + rb"((?:" + _NOT_FOR_US + FIELD_LINE + rb")*+)" + _KEEP_ALIVE + rb"\r\n"
 ).fullmatch  # fmt: skip
+
+
+_ORDINARY: Final = tuple(RequestHead._field_defaults.values())
 
 
 def ordinary_request(limits: HeadLimits) -> Callable[[bytes], RequestHead | None]:
@@ -92,8 +98,8 @@ def ordinary_request(limits: HeadLimits) -> Callable[[bytes], RequestHead | None
         match = _match_ordinary(data)
         if match is None:
             return None
-        method, target, host, fields = match.groups()
-        return RequestHead(method, target, host, fields)
+        # A third cheaper than the constructor that `NamedTuple` makes.
+        return tuple.__new__(RequestHead, (*match.groups(), *_ORDINARY))
 
     return read
 
@@ -106,6 +112,7 @@ _match_other_version = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01]\r)[0-9]
 _OURS = HOP_BY_HOP | frozenset(
     (b"host", b"content-length", b"expect", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 )
+_READ = _OURS | {FIELD}
 _match_absolute = re.compile(rb"(?i:http)://([^/?]++)(.*+)", re.DOTALL).fullmatch
 
 
@@ -129,9 +136,10 @@ def request_head_end(buffer: bytes | bytearray, searched: int, limits: HeadLimit
 def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
     """Checks and cuts a complete head (up to and with its empty line). Raises `FramingError`."""
     method, target, http10, start = _request_line(head, limits)
-    fields = Fields(head, start, _OURS)
+    fields = Fields(head, start, _READ)
     if len(fields) > limits.fields:
         raise FramingError("too many fields", 431)
+    fields.refuse_lookalikes(_OURS)
     options = connection_options(fields)
     target, host = _authority(method, target, fields, http10)
     length = body_length(fields.own, http10)
@@ -148,6 +156,8 @@ def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
         http10,
         _expects_continue(fields, http10),
         b", ".join(fields.own.get(b"x-forwarded-for", ())),
+        method == b"GET" and not http10 and _asks_for_websocket(fields, options),
+        fit_id(fields.own.get(FIELD, ())),
     )
 
 
@@ -191,6 +201,11 @@ def _framing(length: int | None) -> bytes:
     if length is None:
         return b""
     return b"Transfer-Encoding: chunked\r\n" if length == CHUNKED else b"Content-Length: %d\r\n" % length
+
+
+def _asks_for_websocket(fields: Fields, options: list[bytes]) -> bool:
+    asked = fields.own.get(b"upgrade")
+    return asked is not None and b"upgrade" in options and [name.lower() for name in asked] == [b"websocket"]
 
 
 def _expects_continue(fields: Fields, http10: bool) -> bool:

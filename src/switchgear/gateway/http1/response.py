@@ -47,22 +47,20 @@ class WholeAnswer(NamedTuple):
         return self.wire[self.fields_end + 2 :]
 
 
-_KEEP_ALIVE = rb"(?:[Cc]onnection: ?[Kk]eep-[Aa]live\r\n)?+"
+_KEEP_ALIVE = rb"((?:[Cc]onnection: ?[Kk]eep-[Aa]live\r\n)?+)"
 _NOT_FOR_US = (
     rb"(?![CcTtUuKkPp](?i:onnection:|ontent-length:|e:|ransfer-encoding:|railers?:|pgrade:|eep-alive:|roxy-))"
 )
 _FIELDS = rb"(?:" + _NOT_FOR_US + FIELD_LINE + rb")*+"
 _match_ordinary = re.compile(
-    rb"(HTTP/1\.1 (?!204|205|304)([2345][0-9][0-9]) " + VALUE + rb"\r\n" + _FIELDS
-    + rb"[Cc]ontent-[Ll]ength: ?([0-9]{1,7}+)\r\n" + _FIELDS + rb")" + _KEEP_ALIVE + rb"(" + _FIELDS +
-    rb")\r\n"
+    rb"HTTP/1\.1 (?!204|205|304)([2345][0-9][0-9]) " + VALUE + rb"\r\n" + _FIELDS
+    + rb"[Cc]ontent-[Ll]ength: ?([0-9]{1,7}+)\r\n" + _FIELDS + _KEEP_ALIVE + _FIELDS + rb"\r\n"
 ).match  # fmt: skip
 _match_line = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + VALUE + rb"))?+\r\n").match
 _OURS = HOP_BY_HOP | {b"content-length"}
 _STATUSES: Final = {b"%d" % status: status for status in range(200, 600)}
-_SHORT_HEAD: Final = (
-    4 * MAX_RESPONSE_FIELDS
-)  # a field takes at least four bytes: so short a head is within all limits
+_SHORT_HEAD: Final = 4 * MAX_RESPONSE_FIELDS
+"""A field takes at least four bytes: so short a head is within all limits."""
 
 
 def whole_answer(data: bytes) -> WholeAnswer | None:
@@ -70,14 +68,15 @@ def whole_answer(data: bytes) -> WholeAnswer | None:
     match = _match_ordinary(data)
     if match is None:
         return None
-    before, status, length, after = match.groups()
+    status, length, keep_alive = match.groups()
     end = match.end()
     if end > _SHORT_HEAD or len(data) != end + int(length):
         return None
-    fields_end = len(before) + len(after)
-    if fields_end + 2 != end:  # `Connection: keep-alive` stood in between
-        data = before + after + data[end - 2 :]
-    return WholeAnswer(_STATUSES[status], data, fields_end)
+    if keep_alive:
+        start, after = match.span(3)
+        data = data[:start] + data[after:]
+        end -= len(keep_alive)
+    return tuple.__new__(WholeAnswer, (_STATUSES[status], data, end - 2))
 
 
 def response_head_end(buffer: bytes | bytearray, searched: int) -> int:

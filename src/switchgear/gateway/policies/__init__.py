@@ -84,6 +84,14 @@ class Call(Protocol):
 
     tokens: list[object]
 
+    @property
+    def method(self) -> bytes: ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether `descend` may be called once more: nothing of the request's body is gone."""
+        ...
+
     def descend(self, place: int) -> None:
         """Goes on inwards with the layer at `place`."""
         ...

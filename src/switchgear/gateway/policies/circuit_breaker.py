@@ -30,6 +30,7 @@ class CircuitBreakerLayer:
         try:
             permit = self.guard.try_enter()
         except CircuitOpenError as error:
+            self.guard.rejected()
             call.ascend(place, self.guard.rejection(error))
             return
         if permit is None:
@@ -43,7 +44,7 @@ class CircuitBreakerLayer:
         if isinstance(outcome, UpstreamFailure):
             self.guard.failed(permit, outcome)
         elif isinstance(outcome, Answer) or (isinstance(outcome, Response) and not outcome.evidence):
-            permit.cancel()  # the gateway's own words are no evidence
+            self.guard.cancelled(permit)  # the gateway's own words are no evidence
         elif isinstance(outcome, Response) and outcome.failure is not None:
             self.guard.failed(permit, outcome.failure)
         else:
@@ -51,13 +52,18 @@ class CircuitBreakerLayer:
         return outcome
 
     def abandon(self, call: Call, place: int) -> None:
-        cast("Permit | asyncio.Task[None]", call.tokens[place]).cancel()
+        token = cast("Permit | asyncio.Task[None]", call.tokens[place])
+        if isinstance(token, asyncio.Task):
+            token.cancel()
+        else:
+            self.guard.cancelled(token)
 
     async def _ask(self, call: Call, place: int) -> None:
         """A probe is due in a shared circuit: the store gives the permit."""
         try:
             call.tokens[place] = await self.guard.enter()
         except CircuitOpenError as error:
+            self.guard.rejected()
             call.ascend(place, self.guard.rejection(error))
         else:
             call.descend(place + 1)

@@ -21,6 +21,7 @@ OUTPUT_SECONDS: Final = 1.0
 """How long the rest of the output is waited for when the process has ended: a child of its own may hold the
 pipe."""
 _WORKER: Final = "switchgear.gateway.supervisor.worker"
+_SIGNALS: Final = {number.value: number.name for number in signal.Signals}  # real-time ones have no names
 
 
 class Child:
@@ -91,7 +92,7 @@ class Child:
         self._hold.transport.abort()
         await asyncio.wait({self._relaying}, timeout=OUTPUT_SECONDS)
         self._relaying.cancel()
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"exit code {code}" if code >= 0 else f"signal {_SIGNALS.get(-code, -code)}"
 
     def stop(self) -> None:
         """Ask it to drain."""

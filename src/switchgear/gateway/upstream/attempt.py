@@ -6,6 +6,7 @@ Callbacks all the way: on the usual path there is no task, no future and no time
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from switchgear import CircuitOpenError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from switchgear import Permit
     from switchgear.gateway.circuits import Guard
     from switchgear.gateway.http1.response import ResponseHead, WholeAnswer
+    from switchgear.gateway.metrics.tallies import UpstreamTally
+    from switchgear.gateway.tunnel import TunnelEnd
     from switchgear.gateway.upstream.balancing import Turn
     from switchgear.gateway.upstream.connection import UpstreamConnection
     from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
@@ -25,7 +28,8 @@ class Caller(Protocol):
     """Who makes an attempt, and is told how it goes.
 
     Either `answered`, or `head`, any number of `content` and `finished`; `failed` may come at any time
-    instead, and nothing after it. `rejected` comes instead of everything.
+    instead, and nothing after it. `rejected` comes instead of everything. After a `head` with 101 nothing
+    comes: the rest is what `hand_over` gives.
     """
 
     @property
@@ -43,8 +47,15 @@ class Caller(Protocol):
         """Whether sending the request twice does no harm."""
         ...
 
+    @property
+    def upgrades(self) -> bool:
+        """Whether the request asks for another protocol."""
+        ...
+
     tried: UpstreamEndpoint | None
     """Where the request was sent last, if its service has several endpoints."""
+    upstream_seconds: float
+    """How long the last attempt that was answered took, where that is measured."""
 
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes: ...
     def admitted(self) -> None: ...
@@ -71,8 +82,10 @@ class Attempt:
     _connection: UpstreamConnection | None = None
     _task: asyncio.Task[None] | None = None  # asks for a permit, or connects
     _head: ResponseHead | None = None
+    _tunnel_end: TunnelEnd  # after an upgrade
     _resent = False
     _paused = False
+    _sent = 0.0  # when, if somebody wants to know
 
     def __init__(self, upstream: Upstream, caller: Caller, *, whole: bool = False) -> None:
         self._upstream = upstream
@@ -88,6 +101,7 @@ class Attempt:
             try:
                 self._permit = guard.try_enter()
             except CircuitOpenError as error:
+                guard.rejected()
                 self._caller.rejected(error)
                 return
             if self._permit is None:
@@ -99,8 +113,8 @@ class Attempt:
         """The caller has lost interest: the upstream call ends now, and says nothing about the service."""
         self._drop()
         permit, self._permit = self._permit, None
-        if permit is not None:
-            permit.cancel()
+        if permit is not None and self._upstream.guard is not None:
+            self._upstream.guard.cancelled(permit)
         if self._turn is not None:
             self._turn.cancel()
 
@@ -130,11 +144,20 @@ class Attempt:
                 self._upstream.idle.renew(self)
             self._connection.resume()
 
+    def hand_over(self) -> TunnelEnd:
+        """The upstream's end after an upgrade; the attempt is over."""
+        self._connection = None
+        return self._tunnel_end
+
     def expire(self) -> None:
         """The wait for the upstream is over."""
         self._fail(UpstreamFailure("timeout", "no answer in time"))
 
     # ---- what pool and connection call
+
+    @property
+    def upgrades(self) -> bool:
+        return self._caller.upgrades
 
     def connected(self, connection: UpstreamConnection) -> None:
         self._task = None
@@ -146,6 +169,7 @@ class Attempt:
             self._fail(failure)
         else:  # nothing of the request was sent: another endpoint may have it
             self._turn.failed(failure)
+            self._count_failure(failure)
             self._go_on(self._turn)
 
     def answered(self, answer: WholeAnswer) -> None:
@@ -155,6 +179,8 @@ class Attempt:
         if permit is not None and upstream.guard is not None:
             self._permit = None
             upstream.guard.answered(permit, answer)
+        if upstream.tally is not None:
+            self._measure(upstream.tally, answer.status)
         if self._turn is not None:
             self._turn.answered(answer)
         self._caller.answered(answer)
@@ -168,6 +194,12 @@ class Attempt:
             self._upstream.waits.discard(self)
             self._settle(head)
         self._upstream.idle.renew(self)
+        self._caller.head(head)
+
+    def switched(self, head: ResponseHead, end: TunnelEnd) -> None:
+        self._tunnel_end = end
+        self._upstream.waits.discard(self)
+        self._settle(head)
         self._caller.head(head)
 
     def content(self, data: bytes) -> None:
@@ -205,6 +237,7 @@ class Attempt:
             self._permit = await guard.enter()
         except CircuitOpenError as error:
             self._task = None
+            guard.rejected()
             self._caller.rejected(error)
         else:
             self._task = None
@@ -252,6 +285,8 @@ class Attempt:
         caller = self._caller
         if self._turn is not None:
             caller.tried = self._endpoint
+        if self._upstream.tally is not None:
+            self._sent = monotonic()
         wire = caller.write_request(self._endpoint)
         connection.send(self, wire, to_head=caller.to_head, complete=caller.sent_whole)
         if not caller.sent_whole:
@@ -262,8 +297,13 @@ class Attempt:
         guard = self._upstream.guard
         if permit is not None and guard is not None:
             guard.answered(permit, head)
+        if self._upstream.tally is not None:
+            self._measure(self._upstream.tally, head.status)
         if self._turn is not None:
             self._turn.answered(head)
+
+    def _measure(self, tally: UpstreamTally, status: int) -> None:
+        self._caller.upstream_seconds = tally.answered(self._endpoint.origin, status, self._sent)
 
     def _fail(self, failure: UpstreamFailure) -> None:
         self._drop()
@@ -276,7 +316,14 @@ class Attempt:
                 guard.cut_off(failure)
         if self._turn is not None:
             self._turn.failed(failure)
+        if self._head is None or self._whole:
+            self._count_failure(failure)
         self._caller.failed(failure)
+
+    def _count_failure(self, failure: UpstreamFailure) -> None:
+        if self._upstream.tally is not None:
+            endpoint = getattr(self, "_endpoint", self._upstream.endpoint)
+            self._upstream.tally.failed(endpoint.origin, failure)
 
     def _drop(self) -> None:
         self._end_waits()

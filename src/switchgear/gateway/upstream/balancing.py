@@ -46,7 +46,7 @@ class Balancer:
         self._balance = balance
         self._most_ejected = most_ejected(len(endpoints), max_ejected)
         self._next = 0
-        self._random = random or Random()  # noqa: S311 - chance, no secret
+        self._random = random or Random()
 
     def turn(self, tried: UpstreamEndpoint | None = None) -> Turn:
         """The way of one attempt. `tried`: where the request was sent before; it comes last now."""
@@ -104,6 +104,7 @@ class Turn:
             try:
                 self._permit = guard.try_enter()
             except CircuitOpenError:
+                guard.rejected()
                 if self._eject():
                     continue
                 return True
@@ -115,6 +116,7 @@ class Turn:
         try:
             self._permit = await guard.enter()
         except CircuitOpenError:
+            guard.rejected()
             return not self._eject()
         return True
 
@@ -138,9 +140,9 @@ class Turn:
 
     def cancel(self) -> None:
         """The attempt is given up, without evidence."""
-        permit, _ = self._take()
-        if permit is not None:
-            permit.cancel()
+        permit, guard = self._take()
+        if permit is not None and guard is not None:
+            guard.cancelled(permit)
 
     def _take(self) -> tuple[Permit | None, Guard | None]:
         permit, self._permit = self._permit, None

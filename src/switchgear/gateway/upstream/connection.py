@@ -15,6 +15,7 @@ from switchgear.gateway.http1.response import (
     response_head_end,
     whole_answer,
 )
+from switchgear.gateway.tunnel import TunnelEnd
 
 if TYPE_CHECKING:
     from switchgear.gateway.http1.bodies import Decoder
@@ -26,7 +27,7 @@ MAX_INTERIM: Final = 32
 
 class Sink(Protocol):
     """Whom a connection tells of the answer: either `answered`, or `head`, any number of `content` and
-    `finished`.
+    `finished`, or `switched`.
 
     `broke` may come at any time instead, and nothing after it.
     """
@@ -36,6 +37,15 @@ class Sink(Protocol):
     def head(self, head: ResponseHead) -> None: ...
     def content(self, data: bytes) -> None: ...
     def finished(self, trailers: bytes) -> None: ...
+    @property
+    def upgrades(self) -> bool:
+        """Whether the request asks for another protocol."""
+        ...
+
+    def switched(self, head: ResponseHead, end: TunnelEnd) -> None:
+        """The upstream took the upgrade: the connection is `end` now, and tells nothing more."""
+        ...
+
     def broke(self, failure: UpstreamFailure, unused: bool) -> None:
         """`unused`: it had served before and gave not a byte this time: it was closed while it lay idle."""
         ...
@@ -187,7 +197,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._searched = 0
             if head.status >= 200:
                 break
-            self._interim(sink, head)
+            if head.status == 101:
+                self._switch(sink, head)
+            else:
+                self._interim(sink, head)
         else:
             return b""
         rest = bytes(self._buffer)
@@ -199,9 +212,17 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _interim(self, sink: Sink, head: ResponseHead) -> None:
         self._interims += 1
-        if head.status == 101 or self._interims > MAX_INTERIM:
-            raise FramingError("an interim answer that nobody asked for")
+        if self._interims > MAX_INTERIM:
+            raise FramingError("too many interim answers")
         sink.interim(head)
+
+    def _switch(self, sink: Sink, head: ResponseHead) -> None:
+        if not sink.upgrades:
+            raise FramingError("an upgrade that nobody asked for")
+        self._sink = None
+        early = bytes(self._buffer)
+        self._buffer.clear()
+        sink.switched(head, TunnelEnd(self._transport, self, early, self.writable))
 
     def _read_body(self, sink: Sink, decoder: Decoder, data: bytes) -> None:
         content, rest = (b"", data) if decoder.done else decoder.feed(data)

@@ -19,11 +19,12 @@ _USUAL_PORT: Final = {"http": 80, "https": 443}
 class UpstreamEndpoint:
     """How a request for a URL is written, the pool of its origin, and its own circuit if it has one."""
 
-    __slots__ = ("_host", "_preserve_host", "_target", "guard", "pool")
+    __slots__ = ("_host", "_preserve_host", "_target", "guard", "origin", "pool")
 
     def __init__(self, endpoint: Endpoint, pool: Pool, preserve_host: bool, guard: Guard | None) -> None:
         self.pool = pool
         self.guard = guard
+        self.origin = endpoint.origin
         self._target = compile_target(endpoint)
         self._preserve_host = preserve_host
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host

@@ -24,7 +24,7 @@ Common servers (Node.js, uvicorn) close after 5 s: a request that meets a connec
 closed is lost, unless it may be sent again.
 """
 DOUBT: Final = 1.0
-"""Seconds after which the addresses of a name that nobody answers at are looked up again before their time."""
+"""Seconds after which addresses that nobody answers at are looked up again before their time."""
 
 
 class Waiter(Protocol):
@@ -75,6 +75,16 @@ class Pool:
     def busy(self) -> int:
         """Connections that have a request, and those that are being made for one."""
         return len(self._open) - len(self._idle.waiting) + len(self._connecting)
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle.waiting)
+
+    def retire(self) -> None:
+        """Nobody will come any more: drops the idle connections now, each other one when its request is over."""
+        self._leave_all_but(())
+        if self._watching is not None:
+            self._watching.cancel()
 
     def put(self, connection: UpstreamConnection) -> None:
         """Takes back a connection whose answer is complete."""
@@ -148,7 +158,7 @@ class Pool:
         return await self._connect_to(last)
 
     def _in_turn(self, addresses: tuple[str, ...]) -> list[str]:
-        """Those of the family that the system prefers take turns in being the first; the others come after."""
+        """Those of the family that the system prefers take turns in being first; the others come after."""
         preferred = [address for address in addresses if (":" in address) == (":" in addresses[0])]
         self._turn += 1
         at = self._turn % len(preferred)
@@ -168,7 +178,7 @@ class Pool:
     async def _watch(self) -> None:
         """As long as there are connections: leaves those whose address the name has no longer.
 
-        A service that moved may go on answering at its old place, so that no new connection would ever be made.
+        A service that moved may go on answering at its old place, and no new connection would ever be made.
         """
         try:
             while self._open:

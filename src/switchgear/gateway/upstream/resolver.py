@@ -1,4 +1,4 @@
-"""Names of upstreams: looked up again and again, so that an upstream which moved is found without a reload."""
+"""Names of upstreams: looked up again and again, so that one that moved is found without a reload."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 TTL: Final = 20.0
 """Seconds that the addresses of a name are used.
 
-The system's resolver does not tell how long a record lives. With the time of a lookup and of a connection this
-stays within the half minute that a moved upstream may take to be found.
+The system's resolver does not tell how long a record lives. With the time of a lookup and of a connection
+this stays within the half minute that a moved upstream may take to be found.
 """
 MAX_ADDRESSES: Final = 32
 

@@ -9,6 +9,7 @@ from switchgear.gateway.circuits import Guard, guard_for
 from switchgear.gateway.retrying import RetryBudget, RetryRule
 from switchgear.gateway.timeouts import TimeoutQueue
 from switchgear.gateway.tls import upstream_context
+from switchgear.gateway.tunnel import Tunnel
 from switchgear.gateway.upstream.attempt import Attempt
 from switchgear.gateway.upstream.balancing import Balancer
 from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
@@ -17,16 +18,18 @@ from switchgear.gateway.upstream.resolver import Resolver
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from switchgear import Switchgear
+    from switchgear.gateway.breakers import Breakers
     from switchgear.gateway.config.model import Endpoint, Limits, Retry, Service, Tls
+    from switchgear.gateway.metrics.families import Sample
+    from switchgear.gateway.metrics.tallies import UpstreamTally
 
 
 class Upstream:
     """A service of one route. `waits`: for an attempt's answer; `idle`: between bytes."""
 
-    __slots__ = ("balancer", "endpoint", "guard", "idle", "retry", "service", "waits")
+    __slots__ = ("balancer", "endpoint", "guard", "idle", "retry", "service", "tally", "waits")
 
     def __init__(
         self,
@@ -34,10 +37,12 @@ class Upstream:
         guard: Guard | None,
         endpoints: Sequence[UpstreamEndpoint],
         waits: TimeoutQueue[Attempt],
-        idle: TimeoutQueue[Attempt],
+        idle: TimeoutQueue[Attempt | Tunnel],
         retry: RetryRule | None,
+        tally: UpstreamTally | None,
     ) -> None:
         self.service = service
+        self.tally = tally
         self.guard = guard
         self.waits = waits
         self.idle = idle
@@ -54,15 +59,28 @@ class Upstreams:
     Raises `ValueError` when the certificates for TLS can't be read.
     """
 
-    def __init__(self, owner: Switchgear, limits: Limits, tls: Tls | None = None) -> None:
-        self._owner = owner
+    def __init__(
+        self,
+        breakers: Breakers,
+        limits: Limits,
+        tls: Tls | None = None,
+        tally: Callable[[str], UpstreamTally | None] = lambda name: None,
+        before: Upstreams | None = None,
+    ) -> None:
+        """`tally` measures attempts by a service's name. Connections, addresses and budgets go on from `before`."""
+        self._breakers = breakers
+        self._tally = tally
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._resolver = Resolver(self._loop)
+        self._resolver = Resolver(self._loop) if before is None else before._resolver
         self._pools: dict[str, Pool] = {}
         self._budgets: dict[tuple[tuple[str, ...], float], RetryBudget] = {}
+        self._earlier_pools: dict[str, Pool] = {}
+        self._earlier_budgets = {} if before is None else before._budgets
+        if before is not None and (before._limits.connect, before._tls) == (limits.connect, tls):
+            self._earlier_pools = before._pools
         self._waits: dict[float, TimeoutQueue[Attempt]] = {}
-        self._idle = TimeoutQueue(self._loop, limits.idle, Attempt.expire)
+        self._idle = TimeoutQueue[Attempt | Tunnel](self._loop, limits.idle, _expire)
         self._tls = tls
         self._context: ssl.SSLContext | None = None
 
@@ -70,26 +88,41 @@ class Upstreams:
         """`retry`: that of the route, which holds where the service says nothing."""
         return Upstream(
             service,
-            guard_for(service.circuit, self._owner),
+            guard_for(service.circuit, self._breakers),
             [self._endpoint(endpoint, service.preserve_host) for endpoint in service.endpoints],
             self._wait(service.timeout or self._limits.first_byte),
             self._idle,
             self._rule(service, service.retry or retry),
+            self._tally(service.name),
         )
+
+    def retire(self, successor: Upstreams) -> None:
+        """Leaves the connections that the successor has not taken over, each when its request is answered."""
+        for origin, pool in self._pools.items():
+            if successor._pools.get(origin) is not pool:
+                pool.retire()
+
+    def samples(self) -> Iterator[Sample]:
+        for origin, pool in self._pools.items():
+            yield "upstream_connections", (origin, "active"), pool.busy
+            yield "upstream_connections", (origin, "idle"), pool.idle
 
     async def close(self) -> None:
         """Drops all connections."""
-        for queue in (self._idle, *self._waits.values()):
+        self._idle.close()
+        for queue in self._waits.values():
             queue.close()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
         await self._resolver.close()
 
     def _endpoint(self, endpoint: Endpoint, preserve_host: bool) -> UpstreamEndpoint:
-        guard = guard_for(endpoint.circuit, self._owner)
+        guard = guard_for(endpoint.circuit, self._breakers)
         return UpstreamEndpoint(endpoint, self._pool(endpoint), preserve_host, guard)
 
     def _pool(self, endpoint: Endpoint) -> Pool:
         pool = self._pools.get(endpoint.origin)
+        if pool is None and (pool := self._earlier_pools.get(endpoint.origin)) is not None:
+            self._pools[endpoint.origin] = pool
         if pool is None:
             tls = self._tls_context() if endpoint.scheme == "https" else None
             pool = self._pools[endpoint.origin] = Pool(
@@ -108,10 +141,15 @@ class Upstreams:
             return None
         # What a budget protects is the service itself, whatever routes and names lead to it.
         key = (tuple(sorted({endpoint.origin for endpoint in service.endpoints})), retry.budget)
-        budget = self._budgets.setdefault(key, RetryBudget(retry.budget))
+        budget = self._earlier_budgets.get(key) or RetryBudget(retry.budget)
+        budget = self._budgets.setdefault(key, budget)
         return RetryRule(retry, budget)
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
             self._context = upstream_context(self._tls)
         return self._context
+
+
+def _expire(waiting: Attempt | Tunnel) -> None:
+    waiting.expire()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -64,10 +64,11 @@ async def bounded(connection: Any, work: Awaitable[T], seconds: float) -> T:
 
 
 class Connections:
-    """At most `limit` connections, each made when it is needed and kept for the next one."""
+    """At most `limit` connections, each made when it is needed, prepared, and kept for the next one."""
 
-    def __init__(self, dsn: str, limit: int) -> None:
+    def __init__(self, dsn: str, limit: int, prepare: Callable[[Any], Awaitable[None]]) -> None:
         self._dsn = dsn
+        self._prepare = prepare
         self._free = asyncio.Semaphore(limit)
         self._idle: list[Any] = []
 
@@ -78,8 +79,11 @@ class Connections:
         After an error it is closed, and so are those that wait: they have met the same server.
         """
         async with self._free:
-            connection = self._idle.pop() if self._idle else await connect(self._dsn)
+            fresh = not self._idle
+            connection = await connect(self._dsn) if fresh else self._idle.pop()
             try:
+                if fresh:
+                    await self._prepare(connection)
                 yield connection
             except BaseException:
                 connection.pgconn.finish()

@@ -268,6 +268,8 @@ declare
   decided boolean := false;
 begin
   perform set_config('lock_timeout', '500ms', true);
+  -- Otherwise a session plans each expression anew five times: milliseconds, in which it holds the row.
+  perform set_config('plan_cache_mode', 'force_generic_plan', true);
   for item in select value from jsonb_array_elements(operations) loop
     view := {table}_apply_{code}(item->>0, item->1);
     decided := decided or view->>'changed' <> '';

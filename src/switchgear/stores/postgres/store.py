@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from switchgear.stores.loops import PerLoop
-from switchgear.stores.operations import Operation
+from switchgear.stores.operations import FAILED, Delta, Flush, Hello, Move, Operation, Transition, Window
 from switchgear.stores.postgres import feed
 from switchgear.stores.postgres.connections import Connections, bounded, checked_pool, connect, psycopg
 from switchgear.stores.postgres.schema import Schema, SchemaMissingError
@@ -23,6 +24,12 @@ BATCH: Final = 100
 SCHEMA_SECONDS: Final = 10.0
 DISCONNECTED: Final = "57P"
 """SQLSTATE of a session that the server has ended; one that just broke has none."""
+_WINDOW: Final = Window.of(1)
+REHEARSAL: Final = (
+    Hello(reporter="", window=_WINDOW),
+    Flush(reporter="", number=1, generation=1, window=_WINDOW, deltas=(Delta(0, 1, 1, 0),), run=FAILED, alarm=1),
+    Transition(expected=1, window=_WINDOW, move=Move(to="open", token="rehearsal", open_ms=1, rounds=0)),
+)
 
 
 class PostgresCircuitBreakerStore(SharedStore):
@@ -58,7 +65,7 @@ class PostgresCircuitBreakerStore(SharedStore):
         self._dsn = checked_pool(pool_or_dsn)
         self._own_pool = None if isinstance(pool_or_dsn, str) else pool_or_dsn
         self._listen_dsn = listen_dsn or self._dsn
-        self._pools = PerLoop(lambda: Connections(self._dsn, max_connections), Connections.aclose)
+        self._pools = PerLoop(lambda: Connections(self._dsn, max_connections, self._rehearse), Connections.aclose)
 
     @property
     def _pool(self) -> Any:
@@ -115,6 +122,24 @@ class PostgresCircuitBreakerStore(SharedStore):
     async def _once(self, work: Callable[[Any], Awaitable[T]], seconds: float = OPERATION_SECONDS) -> T:
         async with self._pool.connection() as connection:
             return await bounded(connection, work(connection), seconds)
+
+    async def _rehearse(self, connection: Any) -> None:
+        """Have a new session plan what an outage will need, and leave no trace.
+
+        Planning takes longer than doing, and in an outage all processes would do it at once, one after the other, with
+        the circuit's row locked.
+        """
+        key = f"{self._head}rehearsal:{secrets.token_hex(8)}"
+        pairs = [[key, encode(operation)] for operation in REHEARSAL]
+        statement = f"select {self._schema.function('batch')}(%s::jsonb)"
+
+        async def work() -> None:
+            async with connection.transaction(force_rollback=True):
+                await connection.execute(statement, (json.dumps(pairs),), prepare=False)
+
+        with suppress(psycopg().errors.ProgrammingError, psycopg().errors.InternalError):
+            # No schema, no right, a standby: what is asked for next will meet the same, and tells.
+            await bounded(connection, work(), OPERATION_SECONDS)
 
     def _key(self, name: str) -> str | None:
         return name.removeprefix(self._head) if name.startswith(self._head) else None

@@ -62,9 +62,12 @@ async def read_message(reader: asyncio.StreamReader) -> dict[str, Any]:
 
 def receive(connection: socket.socket) -> bytes:
     """The next frame's body, from a blocking socket. Raises `FrameError` when the stream ends before."""
-    with connection.makefile("rb") as stream:
-        head = stream.read(_LENGTH.size)
-        body = stream.read(*_LENGTH.unpack(head)) if len(head) == _LENGTH.size else b""
-    if pack(body) != head + body:
+    head = _exactly(connection, _LENGTH.size)
+    return _exactly(connection, *_LENGTH.unpack(head))
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = connection.recv(size, socket.MSG_WAITALL)
+    if len(data) < size:
         raise FrameError("the stream ended inside a frame")
-    return body
+    return data

@@ -1,0 +1,86 @@
+"""All counts of one gateway process, in places that outlive a reload."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from switchgear.gateway.metrics.circuits import CircuitLog, circuit_samples
+from switchgear.gateway.metrics.tallies import UNMATCHED, CircuitTally, RouteTally, UpstreamTally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from switchgear import Switchgear
+    from switchgear.gateway.config.model import GatewayConfig, Route
+    from switchgear.gateway.http1.fields import FramingError
+    from switchgear.gateway.metrics.families import Sample
+
+AT_ONCE: Final = 200
+"""Circuits and routes that are read before requests have their turn again."""
+
+
+class Board:
+    """The same name gives the same tally, before and after a reload."""
+
+    def __init__(self, owner: Switchgear) -> None:
+        self.log = CircuitLog(owner)
+        self.unmatched = RouteTally(UNMATCHED)
+        self._owner = owner
+        self._routes: dict[str, RouteTally] = {}
+        self._upstreams: dict[str, UpstreamTally] = {}
+        self._circuits: dict[str, CircuitTally] = {}
+        self._refusals: Counter[str] = Counter()
+
+    def route(self, name: str) -> RouteTally:
+        """Of a path; its methods share it."""
+        return self._routes.setdefault(name, RouteTally(name))
+
+    def upstream(self, name: str) -> UpstreamTally:
+        return self._upstreams.setdefault(name, UpstreamTally(name, monotonic))
+
+    def circuit(self, name: str) -> CircuitTally:
+        return self._circuits.setdefault(name, CircuitTally(name))
+
+    def refused(self, error: FramingError) -> None:
+        """A request that could not be read. The reasons are a closed list: the texts of the parser."""
+        self._refusals[error.reason.lower().replace(" ", "_")] += 1
+        self.unmatched.count(b"", error.status, 0.0, "error", 0, 0)
+
+    def keep(self, config: GatewayConfig) -> None:
+        """Forgets what a configuration does not name any more."""
+        _keep(self._routes, {route.path.canonical for route in config.routes})
+        _keep(self._upstreams, {service.name for route in config.routes for service in route.services})
+        for gone in _keep(self._circuits, set(circuit_keys(config.routes))):
+            self.log.forget(gone)
+
+    async def picture(self, more: Iterable[Sample] = ()) -> list[Sample]:
+        """All samples; requests go on meanwhile."""
+        out = [*more, *self.log.samples(), *self.unmatched.samples()]
+        out += ((("http_bad_requests", (reason,), count)) for reason, count in self._refusals.items())
+        tallies = [*self._routes.values(), *self._upstreams.values(), *self._circuits.values()]
+        for number, tally in enumerate(tallies):
+            out += tally.samples()
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for number, breaker in enumerate(list(self._owner)):
+            out += circuit_samples(breaker)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return out
+
+
+def circuit_keys(routes: Iterable[Route]) -> Iterator[str]:
+    """The keys of all circuits that a configuration has; some more than once."""
+    for route in routes:
+        places = [route, *route.services, *(e for service in route.services for e in service.endpoints)]
+        yield from (place.circuit.key for place in places if place.circuit is not None)
+
+
+def _keep(tallies: dict[str, Any], names: set[str]) -> list[str]:
+    gone = [name for name in tallies if name not in names]
+    for name in gone:
+        del tallies[name]
+    return gone

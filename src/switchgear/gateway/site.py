@@ -1,0 +1,75 @@
+"""All routes of a configuration, ready to be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from switchgear.gateway.answers import Answer
+from switchgear.gateway.breakers import Breakers
+from switchgear.gateway.pipeline import Planner
+from switchgear.gateway.routing import RouteTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from switchgear import CircuitBreaker, Switchgear
+    from switchgear.gateway.config.model import GatewayConfig
+    from switchgear.gateway.metrics.board import Board
+    from switchgear.gateway.metrics.families import Sample
+    from switchgear.gateway.pipeline import Plan
+
+
+class Site:
+    """Finds the plan of a request.
+
+    A reload makes another one, with connections, stale answers and breakers taken over from `before`; requests
+    under way end on the plans that they began with. Raises `ValueError` for what can't be put together; then
+    nothing has changed.
+    """
+
+    def __init__(
+        self, config: GatewayConfig, owner: Switchgear, board: Board, before: Site | None = None
+    ) -> None:
+        self.config = config
+        self._board = board
+        self._breakers = Breakers(owner, board)
+        try:
+            self._planner = Planner(config, self._breakers, board, None if before is None else before._planner)
+            self._table = RouteTable(config.routes)
+            # By identity: to hash a route would mean to hash everything that is in it.
+            self._plans = {id(route): self._planner.plan(route) for route in config.routes}
+        except BaseException:
+            self.withdraw()
+            raise
+
+    def find(self, method: bytes, path: bytes) -> tuple[Plan, Mapping[str, bytes]] | Answer:
+        """The plan for a request and its parameters, or the answer of the gateway's own."""
+        found = self._table.match(method, path)
+        return found if isinstance(found, Answer) else (self._plans[id(found.route)], found.params)
+
+    @property
+    def timed(self) -> bool:
+        """Whether a request has a deadline."""
+        return any(plan.deadline is not None for plan in self._plans.values())
+
+    @property
+    def new_breakers(self) -> list[CircuitBreaker]:
+        return self._breakers.made
+
+    def adopt(self, before: Site | None) -> None:
+        """Requests come here from now on."""
+        self._breakers.adopt()
+        self._board.keep(self.config)
+        if before is not None:
+            before._planner.retire(self._planner)
+
+    def withdraw(self) -> None:
+        """It will not be used after all."""
+        self._breakers.withdraw()
+
+    def samples(self) -> list[Sample]:
+        return self._planner.samples()
+
+    async def close(self) -> None:
+        """Drops all connections to upstreams."""
+        await self._planner.close()

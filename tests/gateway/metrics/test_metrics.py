@@ -1,0 +1,149 @@
+"""What is counted: by names from the configuration, whatever is asked for."""
+
+import random
+
+import pytest
+
+from switchgear import CircuitState
+from switchgear.gateway.metrics.families import BOUNDS, counts_only, merged
+from tests.admin.desk import metrics, operated
+from tests.gateway.upstreams import OK, answering, ask, circuit, client_of, get, post, route
+
+pytestmark = pytest.mark.anyio
+
+BROKEN = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
+
+
+async def test_requests_attempts_and_circuits_are_counted():
+    guard = circuit("c", failure_threshold=2)
+    async with (
+        answering(OK, BROKEN) as up,
+        operated(route("/x/{id}", up.port, service={"circuit": guard}), hosts=("gateway",)) as (running, desk),
+    ):
+        await ask(running, post("/x/1", b"four"))
+        for _ in range(3):
+            await ask(running, get("/x/2"))
+        await ask(running, get("/none"))
+        await ask(running, b"GET / HTTP/1.1\r\n\r\n")
+        seen = await metrics(desk)
+    origin = f"http://127.0.0.1:{up.port}"
+    expected = {
+        ("http_requests_total", "/x/{id}", "200", "POST"): 1,
+        ("http_requests_total", "/x/{id}", "500", "GET"): 2,
+        ("http_requests_total", "/x/{id}", "503", "GET"): 1,
+        ("http_requests_total", "404", "GET", "_unmatched"): 1,
+        ("http_requests_total", "400", "_OTHER", "_unmatched"): 1,
+        ("http_bad_requests_total", "none_or_more_than_one_host"): 1,
+        ("http_request_duration_seconds_count", "/x/{id}", "GET"): 3,
+        ("http_request_duration_seconds_bucket", "+Inf", "/x/{id}", "GET"): 3,
+        ("http_responses_by_origin_total", "/x/{id}", "upstream"): 3,
+        ("http_responses_by_origin_total", "/x/{id}", "breaker"): 1,
+        ("http_request_bytes_total", "/x/{id}"): 4,
+        ("upstream_requests_total", "200", "none", origin, "up"): 1,
+        ("upstream_requests_total", "500", "none", origin, "up"): 2,
+        ("upstream_request_duration_seconds_count", "up"): 3,
+        ("circuit_calls_total", "c", "success"): 1,
+        ("circuit_calls_total", "c", "failure"): 2,
+        ("circuit_calls_total", "c", "rejected"): 1,
+        ("circuit_state", "c", "open"): 1,
+        ("circuit_state", "c", "closed"): 0,
+        ("circuit_transitions_total", "c", "closed", "consecutive", "open"): 1,
+        ("circuit_window_failures", "c"): 2,
+        ("http_requests_in_flight", "public"): 0,
+        ("upstream_connections", origin, "idle"): 1,
+    }
+    assert {key: seen.get(tuple(map(str, (key[0], *sorted(map(str, key[1:])))))) for key in expected} == expected
+    assert 0 < seen["circuit_retry_after_seconds", "c"] <= 30
+    assert seen["http_response_bytes_total", "/x/{id}"] > len(OK)
+
+
+async def test_an_override_and_a_connect_failure_are_told():
+    guard = circuit("c")
+    async with operated(route("/", 1, service={"circuit": guard}), hosts=("gateway",)) as (running, desk):
+        await ask(running, get("/"))
+        running.circuits["c"].force_open()
+        seen = await metrics(desk)
+    assert seen["upstream_requests_total", "", "connect", "http://127.0.0.1:1", "up"] == 1
+    assert seen["circuit_override", "c", "forced-open"] == 1
+    assert seen["circuit_override", "c", "disabled"] == 0
+
+
+async def test_a_client_that_leaves_is_no_answer_of_the_upstream():
+    async with (
+        answering(b"") as up,
+        operated(route("/", up.port), hosts=("gateway",)) as (running, desk),
+    ):
+        async with client_of(running) as client:
+            await client.send(get("/"))
+            while not up.requests:
+                await client_pause(desk)
+        while (seen := await metrics(desk)).get(("http_responses_by_origin_total", "/", "client_gone")) is None:
+            pass
+    assert seen["http_requests_total", "/", "499", "GET"] == 1
+
+
+async def client_pause(desk) -> None:
+    """A turn of the loop that costs a real round trip."""
+    await metrics(desk)
+
+
+async def test_ten_thousand_paths_hosts_and_methods_are_a_few_series():
+    chance = random.Random(1)
+    async with operated(route("/x/{id}", 1, method="GET"), hosts=("gateway",)) as (running, desk):
+        counted = []
+        for _ in range(2):
+            async with client_of(running) as client:
+                for _ in range(50):
+                    requests = [random_request(chance) for _ in range(100)]
+                    await client.send(b"".join(requests))
+                    for _ in requests:
+                        await client.read_message()
+            counted.append(len(await metrics(desk)))
+    assert counted[0] == counted[1] < 150
+
+
+def random_request(chance: random.Random) -> bytes:
+    path = f"/{chance.getrandbits(64):x}"
+    method = chance.choice(("GET", "POST", "PUT", "PATCH", "DELETE"))
+    return f"{method} {path} HTTP/1.1\r\nHost: {chance.getrandbits(64):x}.example\r\n\r\n".encode()
+
+
+async def test_methods_that_nobody_knows_are_one_series():
+    async with operated(route("/", 1), hosts=("gateway",)) as (running, desk):
+        for number in range(20):
+            assert (await ask(running, get("/", method=f"METHOD{'X' * number}"))).status == 501
+        seen = await metrics(desk)
+    assert seen["http_requests_total", "501", "_OTHER", "_unmatched"] == 20
+    assert seen["http_bad_requests_total", "unknown_method"] == 20
+
+
+async def test_openmetrics_for_who_asks_for_it():
+    async with operated(route("/", 1), hosts=("gateway",)) as (_, desk):
+        answer = await ask(desk, get("/metrics", "Accept: application/openmetrics-text; version=1.0.0"))
+    assert answer.get("content-type").startswith("application/openmetrics-text")
+    assert answer.body.endswith(b"# EOF\n")
+
+
+def test_counts_of_several_processes_are_added_and_states_are_the_worst():
+    closed, is_open = 0.0, 3.0
+    one = [
+        ("http_requests", ("/x", "GET", "200"), 2),
+        ("circuit_state", ("c",), closed),
+        ("store_up", ("s",), 1.0),
+        ("upstream_request_duration_seconds", ("up",), [1] * (len(BOUNDS) + 1) + [0.5]),
+    ]
+    two = [
+        ["http_requests", ["/x", "GET", "200"], 3],  # as it comes out of JSON
+        ["http_requests", ["/x", "GET", "404"], 1],
+        ["circuit_state", ["c"], is_open],
+        ["store_up", ["s"], 0.0],
+        ["upstream_request_duration_seconds", ["up"], [2] * (len(BOUNDS) + 1) + [1.0]],
+    ]
+    assert merged([one, two]) == {
+        "http_requests": {("/x", "GET", "200"): 5, ("/x", "GET", "404"): 1},
+        "circuit_state": {("c",): is_open},
+        "store_up": {("s",): 0.0},
+        "upstream_request_duration_seconds": {("up",): [3] * (len(BOUNDS) + 1) + [1.5]},
+    }
+    assert [name for name, _, _ in counts_only(one)] == ["http_requests", "upstream_request_duration_seconds"]
+    assert CircuitState.OPEN == "open"

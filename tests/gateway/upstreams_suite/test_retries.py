@@ -1,0 +1,394 @@
+"""`retry`: which outcomes are tried again, when, how often, and what that costs a service."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from switchgear import CircuitState
+from switchgear.gateway.config.model import Retry
+from switchgear.gateway.exchange import BufferedResponse, UpstreamFailure
+from switchgear.gateway.policies import Response
+from switchgear.gateway.retrying import RESERVE, RetryBudget, RetryRule
+from tests.gateway.upstreams import (
+    OK,
+    Peer,
+    answering,
+    ask,
+    circuit,
+    client_of,
+    gateway,
+    get,
+    post,
+    route,
+    scripted,
+)
+
+pytestmark = pytest.mark.anyio
+
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+STREAMED = b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n"  # and never ends
+BROKEN = b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
+QUICK = Retry(attempts=3, backoff=0.001, max_backoff=0.002)
+
+
+def answer(status: int, *headers: tuple[bytes, bytes]) -> BufferedResponse:
+    return BufferedResponse(status, list(headers))
+
+
+def rule(chance: float = 0.5, **policy) -> RetryRule:
+    return RetryRule(Retry(**policy), RetryBudget(1.0), lambda: chance)
+
+
+# ---- the rule alone
+
+
+def test_the_wait_doubles_up_to_the_longest_one():
+    asked = rule(attempts=9, backoff=0.1, max_backoff=0.5)
+    waits = [asked.wait(attempts, b"GET", answer(503)) for attempts in range(1, 6)]
+    assert waits == pytest.approx([0.05, 0.1, 0.2, 0.25, 0.25])
+
+
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 9))
+def test_the_wait_is_anything_up_to_its_bound(chance: float, attempts: int):
+    wait = rule(chance, attempts=10, backoff=0.1, max_backoff=1.0).wait(attempts, b"GET", answer(503))
+    assert wait == pytest.approx(chance * min(1.0, 0.1 * 2 ** (attempts - 1)))
+
+
+@pytest.mark.parametrize(
+    ("value", "wait"),
+    [(b"0", 0.0125), (b"2", 2.0), (b"7200", 5.0), (b"-1", 0.0125), (b"Fri, 01 Jan 2027 00:00:00 GMT", 0.0125)],
+)
+def test_retry_after_is_honoured_as_far_as_the_longest_wait(value: bytes, wait: float):
+    asked = rule(max_backoff=5.0)
+    assert asked.wait(1, b"GET", answer(503, (b"retry-after", value))) == pytest.approx(wait)
+
+
+@pytest.mark.parametrize(
+    ("method", "outcome", "again"),
+    [
+        (b"GET", answer(502), True),
+        (b"HEAD", answer(503), True),
+        (b"OPTIONS", answer(504), True),
+        (b"GET", answer(500), False),
+        (b"GET", answer(200), False),
+        (b"POST", answer(503), False),
+        (b"DELETE", answer(503), False),
+        (b"GET", UpstreamFailure("connect"), True),
+        (b"GET", UpstreamFailure("reset"), True),
+        (b"GET", UpstreamFailure("timeout"), True),
+        (b"GET", UpstreamFailure("too_large"), False),
+        (b"POST", UpstreamFailure("connect"), False),
+    ],
+)
+def test_what_is_tried_again_by_default(method: bytes, outcome, again: bool):
+    assert (rule().wait(1, method, outcome) is not None) is again
+
+
+def test_attempts_are_counted_in_all():
+    asked = rule(attempts=3)
+    assert [asked.wait(attempts, b"GET", answer(503)) is None for attempts in (1, 2, 3)] == [False, False, True]
+
+
+@given(st.integers(0, 400), st.floats(0, 1))
+def test_a_budget_gives_a_share_of_the_requests_and_its_reserve(requests: int, share: float):
+    budget = RetryBudget(share)
+    given_ = 0
+    for _ in range(requests):
+        budget.add_request()
+        given_ += budget.take_retry()
+    assert given_ <= requests * share + RESERVE
+    assert given_ >= min(requests, int(requests * share * 0.999))
+
+
+def test_a_budget_does_not_save_up():
+    budget = RetryBudget(0.5)
+    for _ in range(10_000):
+        budget.add_request()
+    assert sum(budget.take_retry() for _ in range(10_000)) == RESERVE
+
+
+# ---- over sockets
+
+
+@pytest.mark.parametrize("bad", [BUSY, STREAMED])
+@pytest.mark.parametrize("place", ["route", "service"])
+async def test_a_bad_answer_is_not_the_last_word(bad: bytes, place: str):
+    async def script(peer: Peer) -> None:
+        while True:
+            asked.append(await peer.read_head())
+            await peer.send(bad if len(asked) < 3 else OK)
+
+    asked: list[bytes] = []
+    options = {"retry": QUICK} if place == "route" else {"service": {"retry": QUICK}}
+    async with scripted(script) as up, gateway(route("/", up.port, **options)) as running:
+        message = await ask(running, get("/"))
+    assert (message.status, message.body, len(asked)) == (200, b"ok", 3)
+    assert asked[0] == asked[2]
+
+
+async def test_the_last_answer_goes_to_the_client_as_it_is():
+    async with answering(BUSY) as up, gateway(route("/", up.port, retry=QUICK)) as running:
+        message = await ask(running, get("/"))
+    assert (message.status, message.body, len(up.requests)) == (503, b"busy", 3)
+    assert message.get("switchgear-origin") is None
+
+
+async def test_network_errors_are_tried_again():
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        seen.append(1)
+        if len(seen) < 3:
+            peer.reset()
+        else:
+            await peer.send(OK)
+
+    seen: list[int] = []
+    async with scripted(script) as up, gateway(route("/", up.port, retry=QUICK)) as running:
+        assert (await ask(running, get("/"))).status == 200
+
+
+async def test_an_expired_attempt_is_tried_again():
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        seen.append(1)
+        await (peer.closed() if len(seen) == 1 else peer.send(OK))
+
+    seen: list[int] = []
+    async with (
+        scripted(script) as up,
+        gateway(route("/", up.port, retry=QUICK, service={"timeout": 0.05})) as running,
+    ):
+        assert (await ask(running, get("/"))).status == 200
+
+
+async def test_each_attempt_is_evidence_for_the_service_and_none_of_them_for_the_route():
+    outer, inner = circuit("outer", failure_threshold=9), circuit("inner", failure_threshold=9)
+    async with (
+        answering(BUSY, BUSY, OK) as up,
+        gateway(route("/", up.port, circuit=outer, retry=QUICK, service={"circuit": inner})) as running,
+    ):
+        transitions = []
+        running.circuits["inner"].on_transition(transitions.append)
+        assert (await ask(running, get("/"))).status == 200
+        assert running.circuits["outer"].snapshot().failure_count == 0
+    assert len(up.requests) == 3
+
+
+async def test_a_service_that_opens_meanwhile_is_not_asked_again():
+    inner = circuit("inner", failure_threshold=2)
+    many = Retry(attempts=9, backoff=0.001)
+    async with (
+        answering(BUSY) as up,
+        gateway(route("/", up.port, retry=many, service={"circuit": inner})) as running,
+    ):
+        message = await ask(running, get("/"))
+        assert running.circuits["inner"].state is CircuitState.OPEN
+    assert (message.status, message.get("switchgear-origin")) == (503, "breaker")
+    assert len(up.requests) == 2
+
+
+async def test_another_endpoint_is_asked_the_next_time():
+    two = Retry(attempts=2, backoff=0.001)
+    async with (
+        answering(BUSY) as sick,
+        answering(OK) as well,
+        gateway(
+            route("/", sick.port, well.port, retry=two, service={"balance": "least-requests"})
+        ) as running,
+    ):
+        for _ in range(8):
+            assert (await ask(running, get("/"))).status == 200
+
+
+async def test_a_body_that_went_out_is_not_sent_again():
+    anything = Retry(attempts=3, methods=frozenset({"POST"}), backoff=0.001)
+    async with answering(BUSY, OK) as up, gateway(route("/", up.port, retry=anything)) as running:
+        assert (await ask(running, post("/", b"pay"))).status == 503
+        assert (await ask(running, get("/", method="POST"))).status == 200
+    assert [request.body for request in up.requests] == [b"pay", b""]
+
+
+async def test_a_body_that_nobody_took_is_sent_the_next_time():
+    anything = Retry(attempts=3, methods=frozenset({"POST"}), backoff=0.001)
+    upstream = None
+
+    async with answering(OK) as up:
+        port = up.port
+
+    class Restart:
+        """Brings the upstream back between two attempts."""
+
+        name, priority = "restart", 95
+
+        async def __call__(self, request, call_next):
+            nonlocal upstream
+            response = await call_next(request)
+            if response.failure is not None and upstream is None:
+                upstream = answering_at(port)
+                await upstream.__aenter__()
+            return response
+
+    async with gateway(route("/", port, retry=anything, policies=(Restart(),))) as running:
+        async with client_of(running) as client:
+            await client.send(get("/", "Content-Length: 6", method="POST") + b"abc")
+            await client.send(b"def")
+            message = await client.read_message()
+        assert upstream is not None
+        await upstream.__aexit__(None, None, None)
+    assert (message.status, message.body) == (200, b"abcdef")
+
+
+def answering_at(port: int):
+    """An upstream at `port` that echoes bodies."""
+
+    async def echo(peer: Peer) -> None:
+        while True:
+            body = (await peer.read_message()).body
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    from tests.gateway.upstreams import Upstream
+
+    return Upstream(echo).running(port)
+
+
+async def test_nothing_is_tried_again_once_the_client_has_a_byte():
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        seen.append(1)
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        peer.reset()
+
+    seen: list[int] = []
+    async with (
+        scripted(script) as up,
+        gateway(route("/", up.port, retry=QUICK)) as running,
+        client_of(running) as client,
+    ):
+        await client.send(get("/"))
+        assert (await client.read_all()).startswith(b"HTTP/1.1 200")
+    assert len(seen) == 1
+
+
+async def test_the_timeout_of_all_attempts_ends_the_waiting():
+    slow = Retry(attempts=9, backoff=60.0, max_backoff=60.0)
+    async with answering(BUSY) as up, gateway(route("/", up.port, retry=slow, timeout=0.1)) as running:
+        message = await ask(running, get("/"))
+    assert (message.status, message.get("switchgear-origin")) == (504, "timeout")
+
+
+async def test_a_client_that_leaves_ends_the_waiting():
+    slow = Retry(attempts=9, backoff=60.0, max_backoff=60.0)
+    gone = asyncio.Event()
+
+    class Watch:
+        name, priority = "watch", 1
+
+        async def __call__(self, request, call_next):
+            try:
+                return await call_next(request)
+            except asyncio.CancelledError:
+                gone.set()
+                raise
+
+    async with (
+        answering(BUSY) as up,
+        gateway(route("/", up.port, retry=slow, policies=(Watch(),))) as running,
+        client_of(running) as client,
+    ):
+        await client.send(get("/"))
+        while not up.requests:
+            await asyncio.sleep(0)
+        client.close()
+        await asyncio.wait_for(gone.wait(), 10)
+        loop = asyncio.get_running_loop()
+        waiting = [timer for timer in loop._scheduled if "_again" in repr(timer) and not timer.cancelled()]
+        assert waiting == []
+
+
+async def test_the_budget_bounds_what_a_dead_service_gets():
+    meagre = Retry(attempts=5, backoff=0.0001, max_backoff=0.0001, budget=0.1)
+    async with (
+        answering(BUSY) as up,
+        gateway(
+            route("/a", up.port, retry=meagre), route("/b", up.port, retry=meagre)
+        ) as running,
+        client_of(running) as client,
+    ):
+        for path in ("/a", "/b") * 50:
+            await client.send(get(path))
+            assert (await client.read_message()).status == 503
+    assert 100 + RESERVE <= len(up.requests) <= 100 + 100 * 0.1 + RESERVE
+
+
+async def test_a_policy_inside_sees_each_attempt_and_its_own_answer_is_final():
+    seen: list[int] = []
+
+    class Inside:
+        name, priority = "inside", 95
+
+        async def __call__(self, request, call_next):
+            response = await call_next(request)
+            seen.append(response.status)
+            return response if len(seen) < 2 else Response(503, [], b"mine")
+
+    async with (
+        answering(BUSY) as up,
+        gateway(route("/", up.port, retry=QUICK, policies=(Inside(),))) as running,
+    ):
+        message = await ask(running, get("/"))
+    assert (message.body, seen) == (b"mine", [503, 503])
+
+
+async def test_a_whole_exchange_after_a_retry_streams_as_ever():
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.read_head()
+            seen.append(1)
+            if len(seen) == 1:
+                await peer.send(STREAMED)
+                await peer.closed()
+                return
+            await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            await peer.send(b"3\r\ndef\r\n0\r\nX-Sum: 6\r\n\r\n")
+
+    seen: list[int] = []
+    async with scripted(script) as up, gateway(route("/", up.port, retry=QUICK)) as running:
+        message = await ask(running, get("/"))
+    assert (message.body, message.trailers) == (b"abcdef", [b"X-Sum: 6\r\n"])
+
+
+async def test_parts_of_a_merged_route_are_tried_again_each_by_itself():
+    from dataclasses import replace
+
+    from switchgear.gateway.config.model import Endpoint, Route, Service
+    from switchgear.gateway.config.paths import parse_path
+
+    good = b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"a":1}'
+    async with answering(BUSY, good) as a, answering(good.replace(b'"a"', b'"b"')) as b:
+        guard = circuit("a", failure_threshold=9)
+        first = Service("a", (Endpoint("http", "127.0.0.1", a.port),), circuit=guard)
+        second = replace(first, name="b", endpoints=(Endpoint("http", "127.0.0.1", b.port),), circuit=None)
+        merged = Route(parse_path("/"), "GET", (first, second), retry=QUICK)
+        async with gateway(merged) as running:
+            message = await ask(running, get("/"))
+    assert message.body == b'{"a":1,"b":1}'
+    assert (len(a.requests), len(b.requests)) == (2, 1)
+
+
+async def test_a_part_that_fails_for_good_is_tried_as_often_as_allowed():
+    from switchgear.gateway.config.model import Endpoint, Route, Service
+    from switchgear.gateway.config.paths import parse_path
+
+    async with answering(BROKEN) as up:
+        only = Service(
+            "a",
+            (Endpoint("http", "127.0.0.1", 1),),
+            merge_field="a",
+            retry=Retry(attempts=2, backoff=0.001),
+        )
+        other = Service("b", (Endpoint("http", "127.0.0.1", up.port),), merge_field="b", retry=QUICK, optional=True)
+        async with gateway(Route(parse_path("/"), "GET", (only, other))) as running:
+            assert (await ask(running, get("/"))).status == 502
+    assert len(up.requests) <= 1

@@ -1,0 +1,49 @@
+"""Eight processes and two servers for all tests here."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
+from tests.shared.backends import Backend, PostgresBackend, RedisBackend
+from tests.shared.fleet import Fleet
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "pgbouncer: needs that program")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a program that is not here: it can't be had with pip."""
+    if shutil.which("pgbouncer"):
+        return
+    without = [item for item in items if item.get_closest_marker("pgbouncer")]
+    items[:] = [item for item in items if item not in without]
+    config.hook.pytest_deselected(items=without)
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Fleet]:
+    with Fleet() as fleet:
+        yield fleet
+
+
+@pytest.fixture(params=["redis", "postgres"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    server = request.getfixturevalue(f"{request.param}_server")
+    return RedisBackend(server) if isinstance(server, RedisServer) else PostgresBackend(server)
+
+
+@pytest.fixture(params=["redis", "postgres"])
+def own_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A server of its own, for tests that disturb it."""
+    if request.param == "redis":
+        with RedisServer() as redis:
+            yield RedisBackend(redis)
+    else:
+        with PostgresServer() as postgres:
+            yield PostgresBackend(postgres)

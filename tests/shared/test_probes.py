@@ -1,0 +1,68 @@
+"""Probes are counted over all processes."""
+
+from __future__ import annotations
+
+import pytest
+
+from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, CircuitState, Permit
+from switchgear.stores import store_from_url
+from switchgear.stores.sharing import release
+from tests.shared.backends import Backend, fresh_key, state_of
+from tests.shared.fleet import Fleet
+from tests.shared.scenes import eventually, most_at_once, next_probe, open_circuit, probes
+
+LEASE = 0.5
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("failing", [0.0, 0.5], ids=["succeed", "fail while others run"])
+def test_never_more_probes_at_once_than_allowed(
+    fleet: Fleet, backend: Backend, limit: int, failing: float
+) -> None:
+    found = probes(fleet, backend.url, limit, failing)
+    assert most_at_once(found) == limit
+    assert len({probe.member for probe in found}) > 1
+
+
+def test_a_prober_that_is_killed_is_replaced_when_its_lease_ends(backend: Backend) -> None:
+    assert next_probe(backend.url, LEASE) > LEASE / 2
+
+
+@pytest.mark.parametrize("outcome", ["success", "failure"])
+def test_a_late_result_of_an_expired_lease_changes_nothing(backend: Backend, outcome: str) -> None:
+    key = fresh_key()
+    policy = CircuitBreakerPolicy(reset_timeout=0.05, probe_timeout=LEASE, success_threshold=2)
+    stores = [store_from_url(backend.url) for _ in range(2)]  # two mirrors, like two processes
+    late, prompt = (CircuitBreaker(key, policy, store=store) for store in stores)
+    open_circuit(backend.url, key)
+    assert late.ready(5)
+    assert prompt.ready(5)
+    try:
+        expired = _probe(late)
+        _probe(prompt).cancel()  # admitted, so the first one's lease is over
+        before = state_of(backend.url, key)
+        assert before.state is CircuitState.HALF_OPEN
+        getattr(expired, outcome)()
+    finally:
+        for store in stores:
+            release(store)  # sends what is to be sent
+    after = state_of(backend.url, key)
+    assert (after.state, after.generation, after.success_count) == (
+        before.state,
+        before.generation,
+        before.success_count,
+    )
+
+
+def _probe(breaker: CircuitBreaker) -> Permit:
+    got: list[Permit] = []
+
+    def try_it() -> bool:
+        try:
+            got.append(breaker.acquire())
+        except CircuitOpenError:
+            return False
+        return True
+
+    eventually(try_it, 10)
+    return got[0]
