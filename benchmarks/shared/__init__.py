@@ -1,6 +1,6 @@
 """The guarantees of shared state on real servers: each line a figure and its bar.
 
-Eight processes, two of them async. The servers run on the same cores as the processes, so exact counts say more
+Eight processes, two of them async. The servers run on the same cores as they do, so exact counts say more
 than times do.
 """
 

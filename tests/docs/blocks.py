@@ -152,6 +152,10 @@ def _kubectl(arguments: list[str]) -> None:
             raise AssertionError(arguments)
 
 
+def _kill(arguments: list[str]) -> None:
+    assert arguments[0] in {"-HUP", "-USR1", "-TERM"}
+
+
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "switchgear": _switchgear,
     "make": _make,
@@ -160,4 +164,5 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "curl": _curl,
     "docker": _docker,
     "kubectl": _kubectl,
+    "kill": _kill,
 }

@@ -3,13 +3,17 @@
 import json
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
 import yaml
 
 from switchgear.cli.parser import build_parser
+from switchgear.gateway.config.model import Address, LogConfig
+from switchgear.gateway.server import Gateway
 from tests.docs.blocks import ROOT, read_config
+from tests.gateway.upstreams import ask, get
 
 MANIFEST = ROOT / "examples" / "kubernetes" / "switchgear.yaml"
 
@@ -130,6 +134,18 @@ def test_ports_fit_what_the_gateway_listens_at(objects, container, config):
     assert config.admin is not None
     assert config.admin.health
     assert config.admin.listen.host == "127.0.0.1"
+
+
+@pytest.mark.anyio
+async def test_the_probes_are_answered(container, config):
+    listen = Address("127.0.0.1", 0)
+    gateway = Gateway(replace(config, listen=listen, log=LogConfig(access=False)))
+    await gateway.start()
+    try:
+        for probe in ("livenessProbe", "readinessProbe"):
+            assert (await ask(gateway, get(container[probe]["httpGet"]["path"]))).status == 200
+    finally:
+        await gateway.close()
 
 
 def test_the_command_reads_the_mounted_file_and_sees_it_change(objects, pod, container):

@@ -146,7 +146,7 @@ async def wait_for_probe(member: Member, *, url: str, key: str, policy: Policy) 
 async def two_circuits(
     member: Member, *, url: str, healthy: str, dead: str, policies: tuple[Policy, Policy], per_second: float
 ) -> tuple[Tally, Tally]:
-    """Calls of a healthy service and of a dead one, until the circuit of the healthy one is opened from outside."""
+    """Calls of a healthy service and of a dead one, until the first one's circuit is opened from outside."""
     well, ill = Tally(), Tally()
     with member.breaker(url, healthy, policies[0]) as first, member.breaker(url, dead, policies[1]) as second:
         while not (well.rejected or member.stopped):

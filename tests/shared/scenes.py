@@ -37,7 +37,7 @@ def open_circuit(url: str, key: str) -> None:
 
 
 def counted(fleet: Fleet, url: str, policy: CircuitBreakerPolicy, times: int, way: str = "") -> int:
-    """What a fresh store reads after every member has failed so often, by another `way` to the server if given."""
+    """What a fresh store reads after every member has failed so often, by another `way` if given."""
     key = fresh_key()
     fleet.each(jobs.fail, url=way or url, key=key, policy=policy, times=times)
     return state_of(url, key).failure_count

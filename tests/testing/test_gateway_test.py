@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -265,3 +267,10 @@ http:
             await asyncio.sleep(0.01)
         assert (await answer).status == 200
         assert len(gateway.fake("main").requests) == 2
+
+
+def test_who_tests_no_gateway_needs_nothing_of_it():
+    others = {"yaml", "msgspec", "switchgear.gateway"}
+    code = f"import sys, switchgear.testing; print({others} & {{*sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "set()\n"

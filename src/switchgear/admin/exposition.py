@@ -33,7 +33,8 @@ def render(samples: Merged, accept: str) -> tuple[str, bytes]:
 
 class _Collector(Collector):
     def __init__(self, samples: Merged) -> None:
-        self._samples = {**samples, "build_info": {(version("switchgear"), python_version()): 1.0}}
+        build: Merged = {"build_info": {(version("switchgear"), python_version()): 1.0}}
+        self._samples = {**samples, **build}
 
     def collect(self) -> Iterator[Metric]:
         for name, family in FAMILIES.items():

@@ -108,8 +108,8 @@ class Switchgear:
         """Share all breakers, present and future, through `store` (or one made from a URL) for a `with`
         block.
 
-        `with sg.open("redis://..."):`, or `async with`. At the end what is pending is flushed; a store that
-        was made from a URL is closed, one of yours is not; the breakers go on by themselves.
+        `with sg.open("redis://..."):`, or `async with`. At the end what is pending is flushed, the store is
+        closed (a client or pool of yours inside it is not), and the breakers go on by themselves.
         """
         return StoreScope(self._bind, store)
 

@@ -97,8 +97,9 @@ async def _supervise(
     from switchgear.gateway.supervisor.supervisor import Supervisor
 
     with listening(config.listen) as listeners:
-        supervisor = Supervisor(config, Path(args.file), args.workers, listeners)
-        return 0 if await supervisor.run(stop, _announce) else 1
+        supervisor = Supervisor(config, file.path, args.workers, listeners)
+        operation = Operation(supervisor, file, lambda: _read(args), watch=args.watch)
+        return 0 if await supervisor.run(stop, _announce, operation) else 1
 
 
 def _announce(address: Address) -> None:

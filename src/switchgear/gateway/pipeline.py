@@ -64,8 +64,8 @@ class Planner:
         measured = config.admin is not None or config.log.access is not False
         tally = board.upstream if measured else lambda name: None
         earlier = None if before is None else before._upstreams
-        self._upstreams = Upstreams(breakers, config.limits, config.tls, tally, earlier)
-        self._stale = StaleStore() if before is None else before._stale
+        self._upstreams: Upstreams = Upstreams(breakers, config.limits, config.tls, tally, earlier)
+        self._stale: StaleStore = StaleStore() if before is None else before._stale
         self._loop = asyncio.get_running_loop()
 
     def plan(self, route: Route) -> Plan:

@@ -47,13 +47,13 @@ class Reply:
 
     def send_whole(self, answer: WholeAnswer) -> None:
         """Sends an upstream's answer as it came."""
-        self.status, wire, fields_end = answer
+        self.status, head, rest = answer
         client = self.client
         keep = client.may_keep(self)
-        more = self._id_unless_in(wire[:fields_end])
+        more = self._id_unless_in(head)
         if not keep or self.request.http10:
             more += connection_field(keep, self.request.http10)
-        wire = wire[:fields_end] + more + wire[fields_end:]
+        wire = b"".join((head, more, rest))
         self.bytes_out = len(wire)
         client.write(wire)
         client.finished(self, keep)

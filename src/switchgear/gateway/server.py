@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from switchgear import Switchgear
@@ -15,6 +13,7 @@ from switchgear.gateway.door import Door
 from switchgear.gateway.http1.client import ClientConnection
 from switchgear.gateway.listener import Listener
 from switchgear.gateway.metrics.board import Board
+from switchgear.gateway.reload import with_fixed
 from switchgear.gateway.site import Site
 from switchgear.gateway.tls import listener_context
 
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from switchgear.gateway.config.model import Address, GatewayConfig
     from switchgear.gateway.metrics.families import Sample
     from switchgear.stores import CircuitBreakerStore
-
-logger = logging.getLogger("switchgear")
-
 
 class Gateway:
     """A gateway inside this event loop.
@@ -80,7 +76,7 @@ class Gateway:
         """
         door, listener, before = self._door, self._listener, self.config
         assert door is not None and listener is not None, "a gateway is started first"
-        config = _with_fixed(config, before)
+        config = with_fixed(config, before)
         async with AsyncExitStack() as undo:
             site = Site(config, self.circuits, self.board, door.site)
             undo.callback(site.withdraw)
@@ -143,13 +139,6 @@ class Gateway:
 async def _learn(breakers: Iterable[CircuitBreaker]) -> None:
     """What a store knows of circuits, or the first request of each would pass, whatever the others know."""
     await asyncio.gather(*(breaker.ready_async() for breaker in breakers))
-
-
-def _with_fixed(config: GatewayConfig, before: GatewayConfig) -> GatewayConfig:
-    """What can't change while the gateway runs stays as it is, and is named."""
-    if config.state != before.state:
-        logger.warning("state: another place for circuits is taken at the next start; until then the old one")
-    return replace(config, state=before.state)
 
 
 async def _close_log(log: AccessLog | None) -> None:

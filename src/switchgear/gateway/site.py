@@ -34,7 +34,8 @@ class Site:
         self._board = board
         self._breakers = Breakers(owner, board)
         try:
-            self._planner = Planner(config, self._breakers, board, None if before is None else before._planner)
+            earlier = None if before is None else before._planner
+            self._planner: Planner = Planner(config, self._breakers, board, earlier)
             self._table = RouteTable(config.routes)
             # By identity: to hash a route would mean to hash everything that is in it.
             self._plans = {id(route): self._planner.plan(route) for route in config.routes}

@@ -241,9 +241,9 @@ def test_whole_answers_are_taken_as_servers_send_them():
     )
     first, second = whole_answer(nginx), whole_answer(uvicorn)
     assert first is not None
-    assert first.wire == nginx.replace(b"Connection: keep-alive\r\n", b"")
+    assert first.head + first.rest == nginx.replace(b"Connection: keep-alive\r\n", b"")
     assert second is not None
-    assert second.wire == uvicorn
+    assert second.head + second.rest == uvicorn
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ async def test_path_query_and_fields_reach_the_upstream_byte_for_byte():
     assert [f"{name}: {value}" for name, value in request.fields if name.lower() not in ADDED] == fields
 
 
-ADDED = {"host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
+ADDED = {"host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"}
 
 
 async def test_the_upstream_learns_who_asked_and_for_what():
@@ -77,7 +77,7 @@ async def test_fields_for_one_hop_are_taken_off_both_ways():
     async with answering(wire) as up, gateway(route("/", up.port)) as running:
         message = await ask(running, get("/", *hop, "X-Kept: 1"))
     assert {name.lower() for name, _ in up.requests[0].fields} == ADDED | {"x-kept"}
-    assert {name.lower() for name, _ in message.fields} == {"x-kept", "content-length"}
+    assert {name.lower() for name, _ in message.fields} == {"x-kept", "content-length", "x-request-id"}
 
 
 @pytest.mark.parametrize(

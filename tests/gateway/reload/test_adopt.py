@@ -56,12 +56,12 @@ def guarded(path: str, port: int, **policy):
 
 
 async def test_thirty_reloads_under_load_fail_no_request_and_close_no_circuit():
-    done = asyncio.Semaphore(0)
+    done, stop = asyncio.Semaphore(0), asyncio.Event()
     statuses: set[int] = set()
 
     async def load(gateway: Gateway) -> None:
         async with client_of(gateway) as client:
-            while True:
+            while not stop.is_set():
                 await client.send(get("/works"))
                 statuses.add((await client.read_message()).status)
                 done.release()
@@ -84,11 +84,9 @@ async def test_thirty_reloads_under_load_fail_no_request_and_close_no_circuit():
                 await gateway.adopt(configs[number % 2])
                 assert (await ask(gateway, get("/broken"))).status == 503
                 assert (await ask(gateway, get(f"/only/{number % 2}"))).status == 200
-            for client in clients:
-                client.cancel()
-            ended = await asyncio.gather(*clients, return_exceptions=True)
+            stop.set()
+            await asyncio.wait_for(asyncio.gather(*clients), PATIENCE)
             snapshot = gateway.circuits["c"].snapshot()
-    assert all(isinstance(end, asyncio.CancelledError) for end in ended)
     assert statuses == {200}
     assert opened == [500, 500, 500, 503]
     assert (snapshot.state, snapshot.generation, len(down.requests)) == ("open", 2, 3)
@@ -198,8 +196,7 @@ async def test_requests_that_waited_in_line_start_when_there_is_room():
                 await client.send(get("/"))
             await asyncio.wait_for(asked.acquire(), PATIENCE)
             await gateway.adopt(config(routes))
-            if gateway.board is not None:
-                await asyncio.wait_for(asked.acquire(), PATIENCE)
+            await asyncio.wait_for(asked.acquire(), PATIENCE)
             answer.set()
             assert [(await client.read_message()).status for client in (one, two)] == [200, 200]
 

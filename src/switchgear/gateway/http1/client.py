@@ -47,6 +47,7 @@ class ClientConnection(asyncio.Protocol):
         "_waits",
         "address",
         "exchange",
+        "new_id",
         "writable",
         "write",
     )
@@ -54,6 +55,8 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, host: Host) -> None:
         self.exchange: Conversation | None = None
         self.writable = True
+        self.new_id: Callable[[], bytes] = host.new_id
+        """Gives an id for a request that brings none."""
         self._host = host
         self._buffer = bytearray()
         self._decoder: Decoder | None = None  # of the request's body, until that is complete
@@ -86,10 +89,6 @@ class ClientConnection(asyncio.Protocol):
         before = head.forwarded_for + b", " if head.forwarded_for else b""
         host = b"X-Forwarded-Host: %b\r\n" % head.host if head.host else b""
         return b"X-Forwarded-For: %b%b\r\n%b%b" % (before, self.address.encode(), self._proto, host)
-
-    def new_id(self) -> bytes:
-        """An id for a request that brings none."""
-        return self._host.new_id()
 
     def may_keep(self, reply: Reply) -> bool:
         """Whether another request may follow this answer, decided when its head is written."""

@@ -98,8 +98,8 @@ def ordinary_request(limits: HeadLimits) -> Callable[[bytes], RequestHead | None
         match = _match_ordinary(data)
         if match is None:
             return None
-        # A third cheaper than the constructor that `NamedTuple` makes.
-        return tuple.__new__(RequestHead, (*match.groups(), *_ORDINARY))
+        # A third cheaper than the constructor that `NamedTuple` makes, but its type says less.
+        return tuple.__new__(RequestHead, (*match.groups(), *_ORDINARY))  # pyright: ignore[reportUnknownMemberType]
 
     return read
 

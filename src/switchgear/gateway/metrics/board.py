@@ -60,7 +60,7 @@ class Board:
         """All samples; requests go on meanwhile."""
         out = [*more, *self.log.samples(), *self.unmatched.samples()]
         out += ((("http_bad_requests", (reason,), count)) for reason, count in self._refusals.items())
-        tallies = [*self._routes.values(), *self._upstreams.values(), *self._circuits.values()]
+        tallies: list[RouteTally | UpstreamTally | CircuitTally] = [*self._routes.values(), *self._upstreams.values(), *self._circuits.values()]
         for number, tally in enumerate(tallies):
             out += tally.samples()
             if number % AT_ONCE == 0:
@@ -75,8 +75,10 @@ class Board:
 def circuit_keys(routes: Iterable[Route]) -> Iterator[str]:
     """The keys of all circuits that a configuration has; some more than once."""
     for route in routes:
-        places = [route, *route.services, *(e for service in route.services for e in service.endpoints)]
-        yield from (place.circuit.key for place in places if place.circuit is not None)
+        circuits = [route.circuit]
+        for service in route.services:
+            circuits += [service.circuit, *(endpoint.circuit for endpoint in service.endpoints)]
+        yield from (circuit.key for circuit in circuits if circuit is not None)
 
 
 def _keep(tallies: dict[str, Any], names: set[str]) -> list[str]:

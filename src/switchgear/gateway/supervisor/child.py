@@ -8,15 +8,19 @@ import os
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
+from switchgear.gateway.supervisor.control import Question
 from switchgear.gateway.supervisor.output import Output, relay
 from switchgear.stores.socket.frames import FrameError, pack, read_message
 
 if TYPE_CHECKING:
+    from switchgear.gateway.metrics.families import Sample
     from switchgear.gateway.supervisor.job import Job
 
 START_SECONDS: Final = 30.0
+PICTURE_SECONDS: Final = 3.0
+"""A scraper waits ten."""
 OUTPUT_SECONDS: Final = 1.0
 """How long the rest of the output is waited for when the process has ended: a child of its own may hold the
 pipe."""
@@ -43,6 +47,8 @@ class Child:
         self._control = control
         # Open as long as the supervisor lives: a worker sees its end, and ends too.
         self._hold = hold
+        self._asking = asyncio.Lock()
+        self._asked = 0
         self._relaying = asyncio.create_task(relay(process.stdout, output))
 
     @classmethod
@@ -85,6 +91,35 @@ class Child:
         self.kill()
         await self.ended()
         return str(answer["failed"])
+
+    async def adopt(self, job: Job) -> str | None:
+        """Has it serve another configuration; `None`, or the reason why it does not."""
+        return cast("str | None", (await self._ask("adopt", START_SECONDS, job)).get("failed"))
+
+    async def picture(self) -> list[Sample] | None:
+        """Its samples; `None` when it does not give them."""
+        return (await self._ask("picture", PICTURE_SECONDS)).get("samples")
+
+    async def reopen_log(self) -> None:
+        """Has it open its access log anew."""
+        await self._ask("reopen", PICTURE_SECONDS)
+
+    async def _ask(
+        self, kind: Literal["adopt", "picture", "reopen"], seconds: float, job: Job | None = None
+    ) -> dict[str, Any]:
+        async with self._asking:
+            self._asked += 1
+            self._hold.write(pack(Question(self._asked, kind, job).pickled()))
+            try:
+                async with asyncio.timeout(seconds):
+                    while True:  # what comes before the answer are answers that nobody waited for any more
+                        answer = await read_message(self._control)
+                        if answer.get("number") == self._asked:
+                            return answer
+            except TimeoutError:
+                return {"failed": f"it did not answer within {seconds:g} s"}
+            except (OSError, FrameError, asyncio.IncompleteReadError):
+                return {"failed": "it has ended"}
 
     async def ended(self) -> str:
         """Waits for its end; how it ended."""

@@ -6,22 +6,28 @@ import asyncio
 import logging
 import sys
 import time
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.config.model import Address
+from switchgear.gateway.reload import with_fixed
 from switchgear.gateway.supervisor.backoff import Backoff
+from switchgear.gateway.supervisor.census import Census
 from switchgear.gateway.supervisor.child import Child
 from switchgear.gateway.supervisor.circuits import shared_circuits
 from switchgear.gateway.supervisor.job import Job
+from switchgear.gateway.supervisor.listening import listening
 from switchgear.gateway.supervisor.output import Output
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from switchgear.gateway.config.model import GatewayConfig
+    from switchgear.gateway.metrics.families import Sample
 
 logger = logging.getLogger("switchgear")
 
@@ -53,21 +59,34 @@ class Supervisor:
     def __init__(
         self, config: GatewayConfig, file: Path, workers: int, listeners: list[socket.socket]
     ) -> None:
-        self._config = config
+        self.config = config
         self._file = file
         self._listeners = listeners
+        self._job = Job.of(config, file, listeners, None)
         self._places = [_Place() for _ in range(workers)]
         self._changed = asyncio.Event()
+        self._stopping = False
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._census = Census()
         self._output = Output(sys.stdout.fileno())
 
-    async def run(self, stop: asyncio.Event, announce: Callable[[Address], None]) -> bool:
+    async def run(
+        self,
+        stop: asyncio.Event,
+        announce: Callable[[Address], None],
+        around: AbstractAsyncContextManager[object] | None = None,
+    ) -> bool:
         """Until `stop` is set; then all have drained. False when no worker can serve.
 
-        `announce` is called once, with the address, when all workers have started or failed to.
+        `announce` is called once, with the address, when all workers have started or failed to. `around` is
+        entered for all that time.
         """
-        async with shared_circuits(self._config.state) as circuits:
-            job = Job.of(self._config, self._file, self._listeners, circuits)
-            tasks = [asyncio.create_task(self._keep(place, job)) for place in self._places]
+        async with AsyncExitStack() as stack:
+            circuits = await stack.enter_async_context(shared_circuits(self.config.state))
+            self._job = Job.of(self.config, self._file, self._listeners, circuits)
+            if around is not None:
+                await stack.enter_async_context(around)
+            tasks = [asyncio.create_task(self._keep(place)) for place in self._places]
             tasks.append(asyncio.create_task(self._watch(announce)))
             tasks.append(asyncio.create_task(_until(stop)))
             try:
@@ -82,25 +101,100 @@ class Supervisor:
                 raise result
         return stop.is_set()
 
+    # ---- for the operator ----
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return self._serving and not self._stopping
+
+    async def pictures(self) -> list[list[Sample]]:
+        """The samples of all workers."""
+        serving = {number: place.child if place.serving else None for number, place in enumerate(self._places)}
+        return await self._census.take(serving)
+
+    def reopen_log(self) -> None:
+        """All workers open their access log anew."""
+        for child in self._children:
+            self._leave_to(child.reopen_log())
+
+    async def adopt(self, config: GatewayConfig) -> None:
+        """Has all workers serve another configuration; raises `ValueError` or `OSError` when they can't.
+
+        Another address takes other workers: sockets are handed over at a start alone.
+        """
+        config = with_fixed(config, self.config)
+        if config.listen == self.config.listen:
+            await self._adopt(config, self._job_of(config, self._listeners))
+        else:
+            await self._move(config)
+
+    async def _adopt(self, config: GatewayConfig, job: Job) -> None:
+        following = [child for place in self._places if place.serving and (child := place.child)]
+        for number, child in enumerate(following):
+            why = await child.adopt(job)
+            if why is not None and number == 0:
+                raise ValueError(why)
+            # From the first one on, whoever starts now starts with this.
+            self.config, self._job = config, job
+            if why is not None:
+                logger.error("worker %d can't follow: %s; another one takes its place", child.pid, why)
+                child.stop()
+        self.config, self._job = config, job
+
+    async def _move(self, config: GatewayConfig) -> None:
+        with ExitStack() as undo:
+            listeners = undo.enter_context(listening(config.listen))
+            job = self._job_of(config, listeners)
+            children = [await Child.start(job, self._output) for _ in self._places]
+            for child in children:
+                undo.callback(child.kill)
+            reasons = [why for child in children if (why := await child.ready()) is not None]
+            if reasons:
+                raise ValueError(reasons[0])
+            undo.pop_all()
+        self.config, self._job = config, job
+        former, self._listeners = self._listeners, listeners
+        for place, child in zip(self._places, children, strict=True):
+            last, place.child = place.child, child
+            if last is not None:
+                last.stop()
+                self._leave_to(_ended(last, self.config.limits.drain + STOP_MARGIN))
+        for listener in former:
+            listener.close()
+
+    def _job_of(self, config: GatewayConfig, listeners: list[socket.socket]) -> Job:
+        return replace(Job.of(config, self._file, listeners, None), circuits=self._job.circuits)
+
+    def _leave_to(self, work: Coroutine[None, None, None]) -> None:
+        """Have something done beside everything else; at the end it is waited for."""
+        task = asyncio.create_task(work)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
     # ---- workers ----
 
-    async def _keep(self, place: _Place, job: Job) -> None:
+    async def _keep(self, place: _Place) -> None:
         """Fill a place, again and again."""
         while True:
-            started = await self._fill(place, job)
+            started = await self._fill(place)
             lived = 0.0
-            if started is not None and place.child is not None:
-                how = await place.child.ended()
+            if started is not None:
+                child, how = await _last_of(place)
                 lived = time.monotonic() - started
-                logger.error("worker %d ended (%s): another one takes its place", place.child.pid, how)
+                logger.error("worker %d ended (%s): another one takes its place", child.pid, how)
             self._tell(place, serving=False)
             await asyncio.sleep(place.backoff.pause(lived))
 
-    async def _fill(self, place: _Place, job: Job) -> float | None:
+    async def _fill(self, place: _Place) -> float | None:
         """Start a worker; when it began to serve, or `None`."""
+        job = self._job
         try:
-            place.child = await Child.start(job, self._output)
-            why = await place.child.ready()
+            place.child = child = await Child.start(job, self._output)
+            why = await child.ready()
+            while why is None and job is not self._job:  # meanwhile there was a reload
+                job = self._job
+                why = await child.adopt(job)
         except OSError as error:
             why = f"no process can be started: {error}"
         if why is None:
@@ -129,20 +223,40 @@ class Supervisor:
     def _serving(self) -> bool:
         return any(place.serving for place in self._places)
 
+    @property
+    def _children(self) -> list[Child]:
+        return [place.child for place in self._places if place.child is not None]
+
     async def _stop(self) -> None:
         """Let all drain, and kill who does not come to an end."""
+        self._stopping = True
         # Or clients would wait in the queue of a socket that nobody accepts from.
         for listener in self._listeners:
             listener.close()
-        children = [place.child for place in self._places if place.child is not None]
-        for child in children:
+        for child in self._children:
             child.stop()
-        ending = [asyncio.create_task(child.ended()) for child in children]
-        if ending:
-            _, late = await asyncio.wait(ending, timeout=self._config.limits.drain + STOP_MARGIN)
-            for child in children if late else ():
-                child.kill()
-            await asyncio.wait(ending)
+            self._leave_to(_ended(child, self.config.limits.drain + STOP_MARGIN))
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+
+
+async def _last_of(place: _Place) -> tuple[Child, str]:
+    """Waits for the end of a place's worker, and of those that were put into its place on purpose."""
+    while True:
+        child = place.child
+        assert child is not None, "a place is filled before it is watched"
+        how = await child.ended()
+        if place.child is child:
+            return child, how
+
+
+async def _ended(child: Child, patience: float) -> None:
+    """Waits for the end of a worker that drains, and kills one that does not come to it."""
+    ending = asyncio.create_task(child.ended())
+    _, late = await asyncio.wait({ending}, timeout=patience)
+    if late:
+        child.kill()
+    await ending
 
 
 async def _until(stop: asyncio.Event) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from switchgear.gateway.server import Gateway
 from switchgear.gateway.serving import configure_log, loop_factory, serve, stop_signal
 from switchgear.gateway.state import released, store_for
+from switchgear.gateway.supervisor.control import Control
 from switchgear.gateway.supervisor.job import Job
 from switchgear.stores.socket.frames import pack_message, receive
 from switchgear.stores.socket.store import SocketCircuitStore
@@ -42,13 +44,14 @@ def main(control: socket.socket) -> int:
     return 0
 
 
-async def _work(job: Job, config: GatewayConfig, control: socket.socket) -> None:
+async def _work(job: Job, config: GatewayConfig, connection: socket.socket) -> None:
     stop = stop_signal()
-    control.setblocking(False)
-    asyncio.get_running_loop().add_reader(control, stop.set)  # nothing more comes by it but its end
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # reloads come from the supervisor
     listeners = [socket.socket(fileno=descriptor) for descriptor in job.listeners]
     async with released(_store(job, config)) as store:
-        await serve(Gateway(config, store=store), stop, lambda: _tell(control, {"ready": True}), listeners)
+        gateway = Gateway(config, store=store)
+        control = Control(gateway, connection, stop)
+        await serve(gateway, stop, lambda: control.tell({"ready": True}), listeners, around=control)
 
 
 def _store(job: Job, config: GatewayConfig) -> CircuitBreakerStore | None:

@@ -72,7 +72,7 @@ class Upstreams:
         self._tally = tally
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._resolver = Resolver(self._loop) if before is None else before._resolver
+        self._resolver: Resolver = Resolver(self._loop) if before is None else before._resolver
         self._pools: dict[str, Pool] = {}
         self._budgets: dict[tuple[tuple[str, ...], float], RetryBudget] = {}
         self._earlier_pools: dict[str, Pool] = {}
@@ -81,7 +81,7 @@ class Upstreams:
             self._earlier_pools = before._pools
         self._waits: dict[float, TimeoutQueue[Attempt]] = {}
         self._idle = TimeoutQueue[Attempt | Tunnel](self._loop, limits.idle, _expire)
-        self._tls = tls
+        self._tls: Tls | None = tls
         self._context: ssl.SSLContext | None = None
 
     def make(self, service: Service, retry: Retry | None = None) -> Upstream:
