@@ -16,7 +16,7 @@ from switchgear.gateway.reply import Reply
 from switchgear.gateway.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from switchgear import Switchgear
     from switchgear.gateway.access_log import AccessLog
@@ -49,7 +49,7 @@ class Door(Reception):
         self._set_admission(config)
         # Once there is anything to do at a request's end it stays so: those under way were counted on it.
         if self._site.timed or self._counts or self._log is not None or self._admission is not None:
-            self.left = self._over
+            self.left: Callable[[Reply], None] | None = self._over
 
     def _set_admission(self, config: GatewayConfig) -> None:
         limits = config.limits

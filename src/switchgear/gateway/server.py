@@ -93,8 +93,8 @@ class Gateway:
         self.config = config
         former = door.adopt(site, log)
         if self._listener is not listener:
-            self._listener, last = listener, self._listener
-            last.close()
+            self._close_listener()
+            self._listener = listener
         if former is not log:
             await _close_log(former)
         elif log is not None:

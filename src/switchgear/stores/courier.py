@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from switchgear.stores.home import Home, Letter, batches
@@ -115,6 +115,15 @@ class Courier:
             return
         if home.resync_wanted and not await self._send(home.resync()):
             home.resync_wanted = True
+            return
+        if home.prune_due():
+            await self._prune()
+
+    async def _prune(self) -> None:
+        """Remove circuits that nobody uses. What goes wrong does not matter: there will be another time."""
+        prune: Callable[[], Awaitable[object]] = self.home.store.prune  # type: ignore[attr-defined]  # `prune_due`
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(prune(), SENDING)
 
     async def _send(self, letters: Sequence[Letter]) -> bool:
         for start, part in batches(letters):

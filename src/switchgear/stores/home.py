@@ -28,6 +28,8 @@ BATCH: Final = 100
 MANY: Final = 1000
 POLL_WHEN_PUSHED: Final = 30.0
 """Seconds between polls while a subscription answers: a net under it, nothing more."""
+PRUNE_EVERY: Final = 3600.0
+"""Seconds between two removals of idle circuits by one process."""
 LONGEST_PAUSE: Final = 2.0
 
 
@@ -91,6 +93,7 @@ class Home:
         self._dirty: dict[str, MirroredCircuit] = {}  # strong: a circuit is kept until its outcomes are sent
         self._urgent: dict[str, MirroredCircuit] = {}
         self._looked_at = float("-inf")
+        self._pruned_at = now()
         self._lock = threading.Lock()
 
     # ---- its circuits ----
@@ -217,6 +220,16 @@ class Home:
         now = self.now()
         pushed = now - self.pushed_at <= 2 * self.staleness
         return now - self.polled_at >= (POLL_WHEN_PUSHED if pushed else self.staleness)
+
+    def prune_due(self) -> bool:
+        """Whether it is time to remove what nobody uses; only of a store where that does not happen by itself.
+
+        Every process does it: which of them lives on, nobody knows, and the store lets them pass each other.
+        """
+        if not hasattr(self.store, "prune") or self.now() - self._pruned_at < PRUNE_EVERY:
+            return False
+        self._pruned_at = self.now()
+        return True
 
     def pushed(self, key: str, view: View) -> None:
         """A view came by push or poll."""

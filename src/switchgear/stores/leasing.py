@@ -100,7 +100,7 @@ class LeasingMirror(Mirror):
 
     @property
     def overlay(self) -> bool:
-        return self.shared is None and self.own.state in (OPEN, HALF_OPEN)
+        return self.shared is None and not self._optimistic and self.own.state in (OPEN, HALF_OPEN)
 
     def standing(self, now: float) -> Standing:
         view = self.shared
@@ -332,9 +332,11 @@ class LeasingMirror(Mirror):
             self._propose(opening(self.tokens, verdict, phase.backoff.open_time, phase.backoff.rounds), view)
         elif verdict is not None:
             rounds = rounds_kept(view)
-            self._propose(
-                opening(self.tokens, verdict, self.policy.open_time(rounds, self._draw()), rounds), view
-            )
+            rest = self.policy.open_time(rounds, self._draw())
+            self._propose(opening(self.tokens, verdict, rest, rounds), view)
+            # Its own calls need not wait for the store to confirm it.
+            self.own.assume(Open(now + rest, Backoff(rounds, rest), view.failures), verdict.reason, now)
+            self.rule, self._optimistic = verdict.rule, True
         elif isinstance(phase, Open) and view.live < FLEET and not self._optimistic:
             # One or two processes: what one of them has seen by itself counts for both.
             verdict = Verdict(self.rule, self.own.reason)

@@ -220,6 +220,8 @@ class Storm:
             for peer in upstream._peers:
                 peer.writer.transport.abort()  # what lies idle in a pool
             upstream._peers.clear()
+        await until(lambda: not any(upstream._tasks for upstream in self.upstreams.values()))
+        gc.collect()
 
     @staticmethod
     async def _meet(running, act: Callable[[Peer, str], Awaitable[None]], path: str) -> None:

@@ -8,7 +8,7 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from switchgear.stores.socket.frames import FrameError, pack, pack_message, read
+from switchgear.stores.socket.frames import FrameError, pack_message, read
 
 if TYPE_CHECKING:
     import socket

@@ -24,7 +24,7 @@ BATCH: Final = 100
 SCHEMA_SECONDS: Final = 10.0
 DISCONNECTED: Final = "57P"
 """SQLSTATE of a session that the server has ended; one that just broke has none."""
-# No change of state: its number in the feed is not taken back by a rollback, and all who listen would miss it.
+# No change of state: a rollback does not take back its number in the feed, and all who listen would miss it.
 REHEARSAL: Final = (
     Hello(reporter="", window=Window.of(1)),
     Flush(
@@ -135,7 +135,7 @@ class PostgresCircuitBreakerStore(SharedStore):
     async def _rehearse(self, connection: Any) -> None:
         """Have a new session plan what an outage will need, and leave no trace.
 
-        Planning takes longer than doing, and in an outage all processes would do it at once, one after the other, with
+        Planning takes longer than doing, and in an outage all would do it at once, one after the other, with
         the circuit's row locked.
         """
         key = f"{self._head}rehearsal:{secrets.token_hex(8)}"

@@ -1,0 +1,206 @@
+"""Reloads of `switchgear serve`, alone and as several workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.admin.desk import series
+from tests.gateway.upstreams import OK, PATIENCE, Message, Peer, answering, get
+from tests.gateway.workers.processes import Serving, serving, started, until
+
+pytestmark = pytest.mark.anyio
+
+BROKEN = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
+
+
+def file_text(works: int, broken: int, admin: int, *, maximum: int = 3, listen: int = 0) -> str:
+    breaker = f"{{maxErrors: {maximum}, duration: 600000}}"
+    return f"""\
+listen: 127.0.0.1:{listen}
+admin: 127.0.0.1:{admin}
+log: {{access: false}}
+services:
+  up: {{url: "http://127.0.0.1:{works}"}}
+  down: {{url: "http://127.0.0.1:{broken}", circuitBreaker: {breaker}}}
+http:
+  routes:
+    /works: {{GET: {{services: {{up: {{use: up}}}}}}}}
+    /broken: {{GET: {{services: {{down: {{use: down}}}}}}}}
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+async def ask_at(port: int, path: str) -> Message:
+    reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), PATIENCE)
+    try:
+        peer = Peer(reader, writer)
+        await peer.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        return await peer.read_message()
+    finally:
+        writer.transport.abort()
+
+
+async def reloads(admin: int, result: str) -> float:
+    return series(await ask_at(admin, "/metrics"))["config_reloads_total", result]
+
+
+async def reload(running: Serving, admin: int, result: str = "success") -> None:
+    """SIGHUP, and it is done."""
+    before = await reloads(admin, result)
+    running.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(PATIENCE):
+        while await reloads(admin, result) == before:
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def load(port: int, clients: int = 4):
+    """Traffic until the end of the block; the answers' statuses, and how many there were."""
+    stop = asyncio.Event()
+    statuses: dict[int, int] = {}
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        peer = Peer(reader, writer)
+        while not stop.is_set():
+            await peer.send(get("/works"))
+            status = (await peer.read_message()).status
+            statuses[status] = statuses.get(status, 0) + 1
+        writer.close()
+
+    tasks = [asyncio.create_task(one()) for _ in range(clients)]
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_reloads_under_load_fail_no_request_and_keep_circuits(tmp_path: Path, workers: int):
+    admin = free_port()
+    async with (
+        answering(OK) as up,
+        answering(BROKEN) as down,
+        serving(tmp_path, file_text(up.port, down.port, admin), workers=workers) as running,
+    ):
+        await until_open(running.port)
+        evidence = len(down.requests)
+        async with load(running.port) as statuses:
+            for number in range(10):
+                counted = sum(statuses.values())
+                text = file_text(up.port, down.port, admin, maximum=4 + number % 2)
+                (tmp_path / "gateway.yaml").write_text(text)
+                await reload(running, admin)
+                assert [(await ask_at(running.port, "/broken")).status for _ in range(4)] == [503] * 4
+                async with asyncio.timeout(PATIENCE):
+                    while sum(statuses.values()) == counted:
+                        await asyncio.sleep(0)
+        assert (list(statuses), len(down.requests)) == ([200], evidence)
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.ended() == 0
+
+
+async def until_open(port: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        in_a_row = 0
+        while in_a_row < 6:
+            in_a_row = in_a_row + 1 if (await ask_at(port, "/broken")).status == 503 else 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_bad_file_is_refused_with_its_mistakes_and_the_old_one_goes_on(tmp_path: Path, workers: int):
+    admin = free_port()
+    good = file_text(9, 9, admin)
+    async with (
+        answering(OK) as up,
+        serving(tmp_path, good.replace("127.0.0.1:9", f"127.0.0.1:{up.port}", 1), workers=workers) as running,
+    ):
+        (tmp_path / "gateway.yaml").write_text(good + "wrong: 1\n")
+        await reload(running, admin, "failure")
+        assert "gateway.yaml:11:1: wrong: unknown key" in running.errors
+        assert "the one before goes on" in running.errors
+        assert (await ask_at(running.port, "/works")).status == 200
+        seen = series(await ask_at(admin, "/metrics"))
+        assert seen["config_last_reload_successful",] == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_new_address_is_listened_at_without_losing_a_request(tmp_path: Path, workers: int):
+    admin, other = free_port(), free_port()
+    async with (
+        answering(OK) as up,
+        serving(tmp_path, file_text(up.port, up.port, admin), workers=workers) as running,
+    ):
+        before = running.port
+        (tmp_path / "gateway.yaml").write_text(file_text(up.port, up.port, admin, listen=other))
+        await reload(running, admin)
+        assert (await ask_at(other, "/works")).status == 200
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    await ask_at(before, "/works")
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    break
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.ended() == 0
+
+
+async def test_counts_of_all_workers_are_one_and_outlive_them(tmp_path: Path):
+    admin = free_port()
+    async with (
+        answering(OK) as up,
+        serving(tmp_path, file_text(up.port, up.port, admin)) as running,
+    ):
+        for worker in running.workers:
+            with running.only(worker):
+                assert [(await ask_at(running.port, "/works")).status for _ in range(3)] == [200] * 3
+        key = ("http_requests_total", "/works", "200", "GET")
+        seen = series(await ask_at(admin, "/metrics"))
+        assert seen[key] == 6
+        assert (seen["worker_up", "0"], seen["worker_up", "1"]) == (1, 1)
+        killed = running.workers[0]
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: len(running.workers) == 2 and killed not in running.workers)
+        async with asyncio.timeout(PATIENCE):
+            while (seen := series(await ask_at(admin, "/metrics")))["worker_up", "0"] + seen["worker_up", "1"] < 2:
+                assert seen[key] == 6
+        assert seen[key] == 6
+        assert (await ask_at(admin, "/readyz")).status == 200
+
+
+async def test_a_watched_file_is_read_again_when_a_link_on_its_way_is_exchanged(tmp_path: Path):
+    admin = free_port()
+    async with answering(OK) as up:
+        for version, text in (("1", file_text(9, 9, admin)), ("2", file_text(up.port, 9, admin))):
+            (tmp_path / version).mkdir()
+            (tmp_path / version / "gateway.yaml").write_text(text)
+        (tmp_path / "..data").symlink_to("1")
+        (tmp_path / "gateway.yaml").symlink_to("..data/gateway.yaml")
+        async with started(tmp_path, file_text(9, 9, admin), "--watch", workers=1) as running:
+            await running.ready()
+            assert (await ask_at(running.port, "/works")).status == 502
+            (tmp_path / "next").symlink_to("2")
+            (tmp_path / "next").replace(tmp_path / "..data")
+            async with asyncio.timeout(PATIENCE):
+                while (await ask_at(running.port, "/works")).status != 200:
+                    await asyncio.sleep(0.05)
+            assert await reloads(admin, "success") == 1
+
+
+async def test_an_admin_listener_that_others_could_reach_is_a_mistake(tmp_path: Path):
+    text = file_text(9, 9, 1).replace("admin: 127.0.0.1:1", "admin: 0.0.0.0:1")
+    async with started(tmp_path, text, workers=1) as running:
+        assert await running.ended() == 2
+        assert "needs a token" in running.errors
