@@ -22,7 +22,7 @@ ROUNDS = 5
 SECONDS = 3
 WARM_UP = 1  # second
 MAX_FOREIGN = 0.08  # of the server's core; a round with more is repeated
-OURS, LOGGED, ROUTED = "switchgear", "switchgear, access log", "switchgear, 10,000 routes"
+OURS, LOGGED, ROUTED = "switchgear", "switchgear, log and metrics", "switchgear, 10,000 routes"
 NGINX, RECIPE = "nginx", "FastAPI + httpx"
 SMALL, MERGED = "small GET", "merge of two services"
 PATHS = {SMALL: "/users", MERGED: "/merged"}
@@ -73,7 +73,7 @@ def run() -> None:
             every = [Series(name, *ports[name]) for name in MEASURED[kind] if name in ports]
             _measure(every, PATHS[kind], Cores(server, load))
             print(f"\n{kind}")
-            print(table(("", "req/s", "range", *_RATIOS, "CPU us/req", "p50", "p99"), _rows(every)))
+            print(table(("", "req/s", "range", *_RATIOS, "CPU us/req", "more", "p50", "p99"), _rows(every)))
 
 
 _RATIOS = (f"/ {NGINX}", f"/ {RECIPE}")
@@ -91,7 +91,7 @@ def _all_running(folder: Path, cores: Cores) -> Iterator[dict[str, tuple[int, in
     upstream = servers.free_port()
     commands = {
         OURS: lambda port: servers.switchgear(folder, port, upstream),
-        LOGGED: lambda port: servers.switchgear(folder, port, upstream, access=True),
+        LOGGED: lambda port: servers.switchgear(folder, port, upstream, observed=True),
         ROUTED: lambda port: servers.switchgear(folder, port, upstream, routes=10_000),
         NGINX: lambda port: servers.nginx_proxy(folder, port, upstream),
         RECIPE: servers.recipe,
@@ -134,6 +134,7 @@ def _load(series: Series, path: str, cores: Cores, seconds: int) -> Round:
 
 def _rows(every: list[Series]) -> Iterator[tuple[str, ...]]:
     rates = {series.name: series.rate for series in every}
+    costs = {series.name: series.cost for series in every}
     for series in every:
         ratios = (f"{series.rate / rates[to]:.2f}" if to in rates else "" for to in (NGINX, RECIPE))
         spread = [each.rate for each in series.rounds]
@@ -143,6 +144,7 @@ def _rows(every: list[Series]) -> Iterator[tuple[str, ...]]:
             f"{min(spread):,.0f}-{max(spread):,.0f}",
             *ratios,
             f"{series.cost:.1f}",
+            f"{series.cost / costs[OURS] - 1:+.0%}" if series.name in {LOGGED, ROUTED} else "",
             series.middle.p50,
             series.middle.p99,
         )

@@ -117,8 +117,13 @@ http {{
     return ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(file)]
 
 
-def switchgear(folder: Path, port: int, upstream: int, *, access: bool = False, routes: int = 2) -> list[str]:
-    """Ourselves: a circuit with the default policy around each service, as many routes as asked for."""
+def switchgear(
+    folder: Path, port: int, upstream: int, *, observed: bool = False, routes: int = 2
+) -> list[str]:
+    """Ourselves: a circuit with the default policy around each service, as many routes as asked for.
+
+    `observed`: with access log and metrics.
+    """
     users = {"url": f"http://127.0.0.1:{upstream}/users", "circuitBreaker": {}}
     inbox = {"url": f"http://127.0.0.1:{upstream}/inbox", "circuitBreaker": {}, "mergeField": "inbox"}
     table: dict[str, Any] = {
@@ -129,9 +134,11 @@ def switchgear(folder: Path, port: int, upstream: int, *, access: bool = False, 
         table[f"/unused/{number}/{{id}}"] = {"GET": {"services": {"users": users}}}
     config = {
         "listen": f"127.0.0.1:{port}",
-        "log": {"access": access, "level": "error"},
+        "log": {"access": observed, "level": "error"},
         "http": {"routes": table},
     }
+    if observed:
+        config["admin"] = f"127.0.0.1:{free_port()}"
     file = folder / f"switchgear-{port}.json"
     file.write_text(json.dumps(config))
     return [sys.executable, "-m", "switchgear", "serve", str(file)]

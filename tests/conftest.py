@@ -1,11 +1,28 @@
 """What all tests share."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a program that is not here: it can't be had with pip."""
+    if shutil.which("pgbouncer"):
+        return
+    without = [item for item in items if item.get_closest_marker("pgbouncer")]
+    items[:] = [item for item in items if item not in without]
+    config.hook.pytest_deselected(items=without)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not shutil.which("pgbouncer"):
+        terminalreporter.write_line(
+            "left out, since pgbouncer is not installed: tests marked `pgbouncer` (Debian: apt-get install pgbouncer)"
+        )
 
 
 @pytest.fixture

@@ -14,13 +14,35 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize(
     "host",
-    [b"127.0.0.1", b"127.0.0.1:9901", b"[::1]:9901", b"[::1]", b"10.1.2.3:80", b"localhost", b"LocalHost:1", b"a.localhost", b"localhost.", b"desk.example:9901"],
+    [
+        b"127.0.0.1",
+        b"127.0.0.1:9901",
+        b"[::1]:9901",
+        b"[::1]",
+        b"10.1.2.3:80",
+        b"localhost",
+        b"LocalHost:1",
+        b"a.localhost",
+        b"localhost.",
+        b"desk.example:9901",
+    ],
 )
 def test_what_names_this_listener(host: bytes):
     assert is_meant(host, frozenset({"desk.example"}))
 
 
-@pytest.mark.parametrize("host", [b"", b"evil.example", b"127.0.0.1.evil.example", b"localhost.evil.example:9901", b"notlocalhost", b"[::1].evil", b"desk.example.evil"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"",
+        b"evil.example",
+        b"127.0.0.1.evil.example",
+        b"localhost.evil.example:9901",
+        b"notlocalhost",
+        b"[::1].evil",
+        b"desk.example.evil",
+    ],
+)
 def test_what_names_somebody_else(host: bytes):
     assert not is_meant(host, frozenset({"desk.example"}))
 
@@ -102,7 +124,7 @@ async def test_a_client_that_leaves_before_its_metrics_leaves_nothing_behind():
             await client.send(get("/metrics"))
             client.reset()
         async with asyncio.timeout(10):
-            while len(asyncio.all_tasks()) > before:
+            while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0)
         assert (await ask(desk, get("/healthz"))).status == 200
 

@@ -101,11 +101,12 @@ async def test_the_access_log_has_a_line_a_request(tmp_path):
     assert first.pop("time").endswith("Z")
     assert first.pop("duration_ms") > 0
     assert first.pop("upstream_ms") > 0
+    own = f"X-Request-Id: {first.pop('request_id')}\r\n"
     assert first == {
         "http.request.method": "GET",
         "url.path": '/x/"quoted"',
         "http.response.status_code": 200,
-        "bytes_out": len(OK),
+        "bytes_out": len(OK) + len(own),
         "origin": "upstream",
         "client.address": "127.0.0.1",
         "http.route": "/x/{id}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -11,19 +10,6 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.shared.backends import Backend, PostgresBackend, RedisBackend
 from tests.shared.fleet import Fleet
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "pgbouncer: needs that program")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a program that is not here: it can't be had with pip."""
-    if shutil.which("pgbouncer"):
-        return
-    without = [item for item in items if item.get_closest_marker("pgbouncer")]
-    items[:] = [item for item in items if item not in without]
-    config.hook.pytest_deselected(items=without)
 
 
 @pytest.fixture(scope="session")

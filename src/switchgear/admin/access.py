@@ -1,4 +1,4 @@
-"""Who may ask the operator's listener: only what is meant for it, and where a token is set only who has it."""
+"""Who may ask the operator's listener: what is meant for it, and where a token is set who has it."""
 
 from __future__ import annotations
 

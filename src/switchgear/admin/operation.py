@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from switchgear.gateway.reload import Reloader
+from switchgear.gateway.serving import settle_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +37,8 @@ class Operable(Protocol):
 class Operation:
     """For as long as a gateway runs: SIGHUP reloads, SIGUSR1 opens the access log anew.
 
-    `read` gives what the file says now; with `watch` it is read again whenever it has changed. Entering raises
-    what `AdminServer.adopt` does.
+    `read` gives what the file says now; with `watch` it is read again whenever it has changed. Entering
+    raises what `AdminServer.adopt` does.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Operation:
             await self._listen(before.admin)
             raise
         logging.getLogger().setLevel(config.log.level.upper())
+        settle_memory()
 
     async def _listen(self, admin: Admin | None) -> None:
         if admin is not None and self._admin is None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from switchgear.admin.access import carries, is_meant, token_of
 from switchgear.admin.exposition import render
-from switchgear.gateway.health import HEALTH, READY, health_answer
 from switchgear.gateway.answers import Answer, method_not_allowed, not_found, problem
 from switchgear.gateway.config.model import Address, Limits
+from switchgear.gateway.health import HEALTH, READY, health_answer
 from switchgear.gateway.http1.client import ClientConnection
 from switchgear.gateway.http1.fields import cut_fields
 from switchgear.gateway.metrics.families import merged
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from switchgear.gateway.config.model import Admin
+    from switchgear.gateway.http1.fields import FramingError
     from switchgear.gateway.http1.request import RequestHead
     from switchgear.gateway.metrics.families import Sample
 
@@ -117,6 +118,9 @@ class _Desk(Reception):
             return
         self._asked[path.decode() if path in _PATHS else "_other", str(answer.status)] += 1
         Reply(client, head, monotonic()).send_answer(answer)
+
+    def refused(self, client: ClientConnection, error: FramingError) -> None:
+        self._asked["_other", str(error.status)] += 1
 
     def _refusal(self, head: RequestHead, path: bytes) -> Answer | None:
         if not is_meant(head.host, self._names):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,8 @@ def _read(args: argparse.Namespace) -> Loaded:
 
 async def _run(config: GatewayConfig, file: WatchedFile, args: argparse.Namespace) -> int:
     stop = stop_signal()
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # until there is something to reload
     try:
         if not await usable(config.state):
             if args.require_state:

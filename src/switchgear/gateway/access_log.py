@@ -38,7 +38,10 @@ class Stream(Protocol):
 
 
 def open_log(access: bool | str) -> AccessLog | None:
-    """By the configuration: `True` for standard output, `False` for none, or a file's name. Raises `OSError`."""
+    """By the configuration: `True` for standard output, `False` for none, or a file's name.
+
+    Raises `OSError` when the file can't be opened.
+    """
     if access is False:
         return None
     if access is True:

@@ -68,6 +68,8 @@ class Merging:
             _log.exception("%s could not be merged", self._exchange.plan.name)
             self._exchange.merged(problem(500))
         else:
+            if self._exchange.plan.tally is not None:
+                self._exchange.plan.tally.count_parts(merged.results)
             self._exchange.merged(_as_response(merged))
 
 
@@ -140,8 +142,9 @@ class _Call:
         attempt.start()
         try:
             return await self.result
-        finally:
-            attempt.abort()  # nothing is left to abort once the answer is complete
+        except BaseException:  # nobody waits any more, or the answer is too long
+            attempt.abort()
+            raise
 
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes:
         request = self._request

@@ -1,7 +1,7 @@
 """Health for whoever restarts processes, readiness for whoever sends requests.
 
-Neither asks upstreams, circuits or stores: all replicas would fail together, and be taken out of service by an
-outage that they are there to survive.
+Neither asks upstreams, circuits or stores: all replicas would fail together, and be taken out of service by
+an outage that they are there to survive.
 """
 
 from __future__ import annotations

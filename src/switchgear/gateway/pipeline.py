@@ -63,15 +63,15 @@ class Planner:
         self._board = board
         measured = config.admin is not None or config.log.access is not False
         tally = board.upstream if measured else _unmeasured
-        earlier = None if before is None else before._upstreams
-        self._upstreams: Upstreams = Upstreams(breakers, config.limits, config.tls, tally, earlier)
-        self._stale: StaleStore = StaleStore() if before is None else before._stale
+        earlier = None if before is None else before.upstreams
+        self.upstreams: Upstreams = Upstreams(breakers, config.limits, config.tls, tally, earlier)
+        self.stale: StaleStore = StaleStore() if before is None else before.stale
         self._loop = asyncio.get_running_loop()
 
     def plan(self, route: Route) -> Plan:
         """The plan of a route. Raises `ValueError` for unfit policies and unusable certificates."""
         guard = guard_for(route.circuit, self._breakers)
-        upstreams = {service.name: self._upstreams.make(service, route.retry) for service in route.services}
+        upstreams = {service.name: self.upstreams.make(service, route.retry) for service in route.services}
         first = next(iter(upstreams.values()))
         return Plan(
             str(route),
@@ -88,14 +88,14 @@ class Planner:
 
     def retire(self, successor: Planner) -> None:
         """Leaves what the successor has not taken over."""
-        self._upstreams.retire(successor._upstreams)
+        self.upstreams.retire(successor.upstreams)
 
     def samples(self) -> list[Sample]:
-        return list(self._upstreams.samples())
+        return list(self.upstreams.samples())
 
     async def close(self) -> None:
         """Drops all connections to upstreams."""
-        await self._upstreams.close()
+        await self.upstreams.close()
 
     def _layers(self, route: Route, guard: Guard | None, upstream: Upstream) -> tuple[Layer, ...]:
         layers: list[Layer] = []
@@ -113,7 +113,7 @@ class Planner:
 
     def _aggregator(self, route: Route, upstreams: dict[str, Upstream]) -> Aggregator:
         fetch = BufferedFetch(upstreams, self._limits.buffered_part)
-        return Aggregator(route, fetch, self._stale, self._loop.time)
+        return Aggregator(route, fetch, self.stale, self._loop.time)
 
     def _deadline(self, route: Route) -> TimeoutQueue[Exchange] | None:
         if route.deadline is None or not route.streamed:

@@ -75,8 +75,8 @@ class Reception(ABC):
     @abstractmethod
     def dispatch(self, client: ClientConnection, head: RequestHead) -> None: ...
 
-    def refused(self, client: ClientConnection, error: FramingError) -> None:
-        """Nothing is made of requests that could not be read."""
+    @abstractmethod
+    def refused(self, client: ClientConnection, error: FramingError) -> None: ...
 
     # ---- the end
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from switchgear.gateway.metrics.families import Sample
     from switchgear.stores import CircuitBreakerStore
 
+
 class Gateway:
     """A gateway inside this event loop.
 
@@ -46,7 +47,7 @@ class Gateway:
     ) -> None:
         self.config = config
         self.circuits = Switchgear(config.state.namespace, store=store, clock=clock)
-        self.board = Board(self.circuits)
+        self.board = Board(self.circuits, store)
         self._door: Door | None = None
         self._listener: Listener | None = None
 
@@ -75,7 +76,8 @@ class Gateway:
         change. Raises `ValueError` and `OSError` for what can't be used: then nothing has changed.
         """
         door, listener, before = self._door, self._listener, self.config
-        assert door is not None and listener is not None, "a gateway is started first"
+        assert door is not None, "a gateway is started first"
+        assert listener is not None, "a gateway is started first"
         config = with_fixed(config, before)
         async with AsyncExitStack() as undo:
             site = Site(config, self.circuits, self.board, door.site)

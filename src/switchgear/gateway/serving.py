@@ -42,6 +42,13 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
+def settle_memory() -> None:
+    """What a configuration was made into lives long: the collector need not look at it again and again."""
+    gc.unfreeze()  # what is left of an earlier one
+    gc.collect()
+    gc.freeze()
+
+
 async def serve(
     gateway: Gateway,
     stop: asyncio.Event,
@@ -56,9 +63,7 @@ async def serve(
     try:
         await gateway.start(listeners)
         async with around or contextlib.nullcontext():
-            # What start-up made lives long: the collector need not look at it again and again.
-            gc.collect()
-            gc.freeze()
+            settle_memory()
             started()
             await stop.wait()
             await gateway.drain()

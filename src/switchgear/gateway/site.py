@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Site:
     """Finds the plan of a request.
 
-    A reload makes another one, with connections, stale answers and breakers taken over from `before`; requests
-    under way end on the plans that they began with. Raises `ValueError` for what can't be put together; then
-    nothing has changed.
+    A reload makes another one, with connections, stale answers and breakers taken over from `before`;
+    requests under way end on the plans that they began with. Raises `ValueError` for what can't be put
+    together; then nothing has changed.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Site:
         self._board = board
         self._breakers = Breakers(owner, board)
         try:
-            earlier = None if before is None else before._planner
-            self._planner: Planner = Planner(config, self._breakers, board, earlier)
+            earlier = None if before is None else before.planner
+            self.planner: Planner = Planner(config, self._breakers, board, earlier)
             self._table = RouteTable(config.routes)
             # By identity: to hash a route would mean to hash everything that is in it.
-            self._plans = {id(route): self._planner.plan(route) for route in config.routes}
+            self._plans = {id(route): self.planner.plan(route) for route in config.routes}
         except BaseException:
             self.withdraw()
             raise
@@ -62,15 +62,15 @@ class Site:
         self._breakers.adopt()
         self._board.keep(self.config)
         if before is not None:
-            before._planner.retire(self._planner)
+            before.planner.retire(self.planner)
 
     def withdraw(self) -> None:
         """It will not be used after all."""
         self._breakers.withdraw()
 
     def samples(self) -> list[Sample]:
-        return self._planner.samples()
+        return self.planner.samples()
 
     async def close(self) -> None:
         """Drops all connections to upstreams."""
-        await self._planner.close()
+        await self.planner.close()

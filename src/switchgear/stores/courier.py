@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from switchgear.stores.home import Home, Letter, batches
 from switchgear.stores.view import View
@@ -121,7 +121,7 @@ class Courier:
 
     async def _prune(self) -> None:
         """Remove circuits that nobody uses. What goes wrong does not matter: there will be another time."""
-        prune: Callable[[], Awaitable[object]] = self.home.store.prune  # type: ignore[attr-defined]  # `prune_due`
+        prune = cast("Callable[[], Awaitable[object]]", getattr(self.home.store, "prune", None))
         with contextlib.suppress(Exception):
             await asyncio.wait_for(prune(), SENDING)
 

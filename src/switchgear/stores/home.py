@@ -222,7 +222,7 @@ class Home:
         return now - self.polled_at >= (POLL_WHEN_PUSHED if pushed else self.staleness)
 
     def prune_due(self) -> bool:
-        """Whether it is time to remove what nobody uses; only of a store where that does not happen by itself.
+        """Whether to remove what nobody uses; only from a store that does not forget it by itself.
 
         Every process does it: which of them lives on, nobody knows, and the store lets them pass each other.
         """

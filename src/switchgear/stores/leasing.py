@@ -122,11 +122,8 @@ class LeasingMirror(Mirror):
         others = 0 if self.view is None else self.view.live - 1
         if others < 1:
             return ""
-        return (
-            "; 1 other process reports success"
-            if others == 1
-            else f"; {others} other processes report success"
-        )
+        who = "1 other process reports" if others == 1 else f"{others} other processes report"
+        return f"; {who} success"
 
     def failure_count(self, now: float) -> int:
         view = self.shared

@@ -82,8 +82,7 @@ class MirroredCircuit(DeferringCircuit):
     def used_by(self, user: object) -> None:
         """A breaker holds it from now on."""
         # Not a `WeakSet`, which takes a kilobyte: nearly always there is one.
-        others = [other for other in self._users if other() not in (None, user)]
-        self._users = (*others, ref(user))
+        self._users = (*(other for other in self._users if other() not in (None, user)), ref(user))
 
     # ---- calls ----
 
@@ -265,7 +264,9 @@ class MirroredCircuit(DeferringCircuit):
             self._take_policy(policy)
             self._mirror.adopt_policy(policy, now)
             # No hello: the processes of one gateway adopt a policy one after the other, which is no conflict.
-            self._foreign, self._hello = self._hello.policy, _hello(policy)
+            view = self._mirror.view
+            self._foreign = self._hello.policy if view is None else view.policy
+            self._hello = _hello(policy)
             tell = self._publish(now)
         tell()
 

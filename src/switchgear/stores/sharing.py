@@ -68,6 +68,12 @@ def release(store: CircuitBreakerStore, timeout: float = CLOSING) -> bool:
     return PUMP.dismiss(home, getattr(store, "aclose", None), timeout)
 
 
+def reached(store: CircuitBreakerStore) -> bool:
+    """Whether a store answers, as far as the breakers that use it know."""
+    home = _HOMES.get(id(store))
+    return home is None or home.up
+
+
 def shares(store: object) -> bool:
     """Whether a store speaks the richer protocol, with which processes share probes and evidence."""
     return all(callable(getattr(store, name, None)) for name in ("batch", "watch", "changes"))

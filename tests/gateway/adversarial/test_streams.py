@@ -1,6 +1,6 @@
 """Streams of requests, whole and mutilated: we never see two requests where an independent parser sees one.
 
-A longer run: `HYPOTHESIS_PROFILE=long python -m pytest tests/gateway/adversarial/test_streams.py`.
+A longer run: `HYPOTHESIS_PROFILE=long pytest --timeout 0 tests/gateway/adversarial/test_streams.py`.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def test_without_it_there_are_none(tmp_path, said: str):
 
 def test_one_url_with_two_policies_is_a_mistake(tmp_path):
     services = "{a: {url: 'http://a', perEndpoint: true, circuitBreaker: {failureThreshold: %d}}}"
-    text = f"http: {{routes: {{/a: {{GET: {{services: {services % 1}}}}},\n /b: {{GET: {{services: {services % 2}}}}}}}}}"
+    routes = ", ".join(f"/{n}: {{GET: {{services: {services % n}}}}}" for n in (1, 2))
+    text = f"http: {{routes: {{{routes}}}}}"
     (line, *_) = lines(tmp_path, text)
     assert "the circuit has another policy at" in line
 

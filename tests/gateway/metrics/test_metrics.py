@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from switchgear import CircuitState
+from switchgear.gateway.config.model import Endpoint, Fallback, Route, Service
+from switchgear.gateway.config.paths import parse_path
 from switchgear.gateway.metrics.families import BOUNDS, counts_only, merged
 from tests.admin.desk import metrics, operated
 from tests.gateway.upstreams import OK, answering, ask, circuit, client_of, get, post, route
@@ -18,7 +19,10 @@ async def test_requests_attempts_and_circuits_are_counted():
     guard = circuit("c", failure_threshold=2)
     async with (
         answering(OK, BROKEN) as up,
-        operated(route("/x/{id}", up.port, service={"circuit": guard}), hosts=("gateway",)) as (running, desk),
+        operated(route("/x/{id}", up.port, service={"circuit": guard}), hosts=("gateway",)) as (
+            running,
+            desk,
+        ),
     ):
         await ask(running, post("/x/1", b"four"))
         for _ in range(3):
@@ -52,9 +56,32 @@ async def test_requests_attempts_and_circuits_are_counted():
         ("http_requests_in_flight", "public"): 0,
         ("upstream_connections", origin, "idle"): 1,
     }
-    assert {key: seen.get(tuple(map(str, (key[0], *sorted(map(str, key[1:])))))) for key in expected} == expected
+    assert {key: seen.get((key[0], *sorted(key[1:]))) for key in expected} == expected
     assert 0 < seen["circuit_retry_after_seconds", "c"] <= 30
     assert seen["http_response_bytes_total", "/x/{id}"] > len(OK)
+
+
+async def test_parts_of_merged_answers_are_counted_by_what_became_of_them():
+    part = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{"a":1}'
+    async with answering(part) as up:
+        services = tuple(
+            Service(name, (Endpoint("http", "127.0.0.1", port),), **more)
+            for name, port, more in (
+                ("works", up.port, {}),
+                ("optional", 1, {"optional": True}),
+                ("fixed", 1, {"fallback": Fallback(otherwise=b"{}")}),
+            )
+        )
+        merged_route = Route(parse_path("/m"), "GET", services)
+        async with operated(merged_route, hosts=("gateway",)) as (running, desk):
+            assert (await ask(running, get("/m"))).status == 200
+            seen = await metrics(desk)
+    parts = {key[1:]: value for key, value in seen.items() if key[0] == "merge_parts_total"}
+    assert parts == {
+        ("/m", "ok", "works"): 1,
+        ("/m", "omitted", "optional"): 1,
+        ("/m", "fallback_static", "fixed"): 1,
+    }
 
 
 async def test_an_override_and_a_connect_failure_are_told():
@@ -76,15 +103,11 @@ async def test_a_client_that_leaves_is_no_answer_of_the_upstream():
         async with client_of(running) as client:
             await client.send(get("/"))
             while not up.requests:
-                await client_pause(desk)
-        while (seen := await metrics(desk)).get(("http_responses_by_origin_total", "/", "client_gone")) is None:
-            pass
+                await metrics(desk)
+        seen = await metrics(desk)
+        while ("http_responses_by_origin_total", "/", "client_gone") not in seen:
+            seen = await metrics(desk)
     assert seen["http_requests_total", "/", "499", "GET"] == 1
-
-
-async def client_pause(desk) -> None:
-    """A turn of the loop that costs a real round trip."""
-    await metrics(desk)
 
 
 async def test_ten_thousand_paths_hosts_and_methods_are_a_few_series():
@@ -146,4 +169,3 @@ def test_counts_of_several_processes_are_added_and_states_are_the_worst():
         "upstream_request_duration_seconds": {("up",): [3] * (len(BOUNDS) + 1) + [1.5]},
     }
     assert [name for name, _, _ in counts_only(one)] == ["http_requests", "upstream_request_duration_seconds"]
-    assert CircuitState.OPEN == "open"

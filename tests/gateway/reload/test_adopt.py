@@ -109,16 +109,20 @@ async def test_a_request_under_way_ends_on_the_plan_that_it_began_with():
         await answer.wait()
         await peer.send(OK)
 
-    async with scripted(script) as slow, answering(BROKEN) as other:
-        async with running(config(route("/", slow.port))) as gateway, client_of(gateway) as client:
-            await client.send(post("/", b"body"))
-            await asyncio.wait_for(asked.wait(), PATIENCE)
-            await gateway.adopt(config(route("/", other.port)))
-            assert (await ask(gateway, get("/"))).status == 500
-            answer.set()
-            assert (await client.read_message()).body == b"ok"
-            await client.send(get("/"))
-            assert (await client.read_message()).status == 500
+    async with (
+        scripted(script) as slow,
+        answering(BROKEN) as other,
+        running(config(route("/", slow.port))) as gateway,
+        client_of(gateway) as client,
+    ):
+        await client.send(post("/", b"body"))
+        await asyncio.wait_for(asked.wait(), PATIENCE)
+        await gateway.adopt(config(route("/", other.port)))
+        assert (await ask(gateway, get("/"))).status == 500
+        answer.set()
+        assert (await client.read_message()).body == b"ok"
+        await client.send(get("/"))
+        assert (await client.read_message()).status == 500
 
 
 async def test_what_cannot_be_used_changes_nothing():
@@ -153,26 +157,32 @@ async def test_circuits_that_are_gone_are_forgotten_with_their_counts():
 
 
 async def test_the_new_address_is_listened_at_and_the_old_one_left():
-    async with answering(OK) as up, running(config(route("/", up.port))) as gateway:
-        async with client_of(gateway) as kept:
-            before = gateway.address
-            await gateway.adopt(replace(config(route("/", up.port)), listen=Address("localhost", 0)))
-            assert gateway.address.port != before.port
-            assert (await ask(gateway, get("/"))).status == 200
-            with pytest.raises(ConnectionRefusedError):
-                await asyncio.open_connection(before.host, before.port)
-            await kept.send(get("/"))
-            assert (await kept.read_message()).status == 200
+    async with (
+        answering(OK) as up,
+        running(config(route("/", up.port))) as gateway,
+        client_of(gateway) as kept,
+    ):
+        before = gateway.address
+        await gateway.adopt(replace(config(route("/", up.port)), listen=Address("localhost", 0)))
+        assert gateway.address.port != before.port
+        assert (await ask(gateway, get("/"))).status == 200
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(before.host, before.port)
+        await kept.send(get("/"))
+        assert (await kept.read_message()).status == 200
 
 
 async def test_limits_hold_for_what_comes_from_now_on():
-    async with answering(OK) as up, running(config(route("/{x}", up.port))) as gateway:
-        async with client_of(gateway) as client:
-            await client.send(get("/" + "x" * 200))
-            assert (await client.read_message()).status == 200
-            await gateway.adopt(config(route("/{x}", up.port), limits=Limits(target=100)))
-            await client.send(get("/" + "x" * 200))
-            assert (await client.read_message()).status == 414
+    async with (
+        answering(OK) as up,
+        running(config(route("/{x}", up.port))) as gateway,
+        client_of(gateway) as client,
+    ):
+        await client.send(get("/" + "x" * 200))
+        assert (await client.read_message()).status == 200
+        await gateway.adopt(config(route("/{x}", up.port), limits=Limits(target=100)))
+        await client.send(get("/" + "x" * 200))
+        assert (await client.read_message()).status == 414
 
 
 async def test_requests_that_waited_in_line_start_when_there_is_room():
@@ -222,7 +232,7 @@ async def test_the_access_log_goes_where_it_is_told_and_a_moved_file_is_opened_a
 
     async def written(path, *paths) -> None:
         async with asyncio.timeout(PATIENCE):
-            while not path.exists() or lines(path) != list(paths):
+            while not path.exists() or lines(path) != list(paths):  # noqa: ASYNC110 - the log's thread tells nobody
                 await asyncio.sleep(0.01)
 
     async with answering(OK) as up:

@@ -60,7 +60,7 @@ async def reload(running: Serving, admin: int, result: str = "success") -> None:
     before = await reloads(admin, result)
     running.process.send_signal(signal.SIGHUP)
     async with asyncio.timeout(PATIENCE):
-        while await reloads(admin, result) == before:
+        while await reloads(admin, result) == before:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.01)
 
 
@@ -105,7 +105,7 @@ async def test_reloads_under_load_fail_no_request_and_keep_circuits(tmp_path: Pa
                 await reload(running, admin)
                 assert [(await ask_at(running.port, "/broken")).status for _ in range(4)] == [503] * 4
                 async with asyncio.timeout(PATIENCE):
-                    while sum(statuses.values()) == counted:
+                    while sum(statuses.values()) == counted:  # noqa: ASYNC110 - a turn of the loop
                         await asyncio.sleep(0)
         assert (list(statuses), len(down.requests)) == ([200], evidence)
         running.process.send_signal(signal.SIGTERM)
@@ -174,7 +174,9 @@ async def test_counts_of_all_workers_are_one_and_outlive_them(tmp_path: Path):
         os.kill(killed, signal.SIGKILL)
         await until(lambda: len(running.workers) == 2 and killed not in running.workers)
         async with asyncio.timeout(PATIENCE):
-            while (seen := series(await ask_at(admin, "/metrics")))["worker_up", "0"] + seen["worker_up", "1"] < 2:
+            while (seen := series(await ask_at(admin, "/metrics")))["worker_up", "0"] + seen[
+                "worker_up", "1"
+            ] < 2:
                 assert seen[key] == 6
         assert seen[key] == 6
         assert (await ask_at(admin, "/readyz")).status == 200
@@ -194,7 +196,7 @@ async def test_a_watched_file_is_read_again_when_a_link_on_its_way_is_exchanged(
             (tmp_path / "next").symlink_to("2")
             (tmp_path / "next").replace(tmp_path / "..data")
             async with asyncio.timeout(PATIENCE):
-                while (await ask_at(running.port, "/works")).status != 200:
+                while (await ask_at(running.port, "/works")).status != 200:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
             assert await reloads(admin, "success") == 1
 

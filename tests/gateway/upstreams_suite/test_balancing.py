@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from switchgear import CircuitOpenError, CircuitState
 from switchgear.gateway.upstream.balancing import Balancer, most_ejected
-from tests.gateway.upstreams import OK, Peer, answering, ask, circuit, client_of, gateway, get, post, route, scripted
+from tests.gateway.upstreams import (
+    OK,
+    Peer,
+    answering,
+    ask,
+    circuit,
+    client_of,
+    gateway,
+    get,
+    post,
+    route,
+    scripted,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +64,16 @@ def chosen(balancer: Balancer) -> object:
 
 @pytest.mark.parametrize(
     ("count", "share", "most"),
-    [(1, 0.5, 0), (1, 1.0, 0), (2, 0.5, 1), (3, 0.5, 1), (4, 0.5, 2), (4, 1.0, 3), (5, 0.1, 0), (100, 0.29, 29)],
+    [
+        (1, 0.5, 0),
+        (1, 1.0, 0),
+        (2, 0.5, 1),
+        (3, 0.5, 1),
+        (4, 0.5, 2),
+        (4, 1.0, 3),
+        (5, 0.1, 0),
+        (100, 0.29, 29),
+    ],
 )
 def test_a_share_is_ejected_and_never_all(count: int, share: float, most: int):
     assert most_ejected(count, share) == most
@@ -111,6 +132,33 @@ def test_an_endpoint_that_was_tried_comes_last(balance):
             order.append(turn.endpoint)
         assert len(order) == 3
         assert order[-1] is each[1]
+
+
+class Asking(Door):
+    """A circuit whose store has to be asked for a probe."""
+
+    def try_enter(self):
+        return None
+
+    async def enter(self):
+        return super().try_enter()
+
+
+@pytest.mark.parametrize("granted", [True, False])
+async def test_a_store_may_be_asked_for_a_probe(granted: bool):
+    each = endpoints(False, False)
+    each[0].guard = Asking(not granted)
+    turn = Balancer(each, "round-robin", 0.5).turn()
+    assert turn.next() is each[0].guard
+    assert await turn.ask(each[0].guard) is granted
+    assert granted or (turn.next() is True and turn.endpoint is each[1])
+
+
+async def test_beyond_the_share_a_store_that_grants_nothing_changes_nothing():
+    each = endpoints(False)
+    each[0].guard = Asking(True)
+    turn = Balancer(each, "round-robin", 0.5).turn()
+    assert await turn.ask(turn.next()) is True
 
 
 # ---- over sockets

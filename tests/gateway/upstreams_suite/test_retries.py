@@ -1,19 +1,23 @@
 """`retry`: which outcomes are tried again, when, how often, and what that costs a service."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from switchgear import CircuitState
-from switchgear.gateway.config.model import Retry
+from switchgear.gateway.config.model import Endpoint, Retry, Route, Service
+from switchgear.gateway.config.paths import parse_path
 from switchgear.gateway.exchange import BufferedResponse, UpstreamFailure
 from switchgear.gateway.policies import Response
+from switchgear.gateway.policies.retry import RetryLayer
 from switchgear.gateway.retrying import RESERVE, RetryBudget, RetryRule
 from tests.gateway.upstreams import (
     OK,
     Peer,
+    Upstream,
     answering,
     ask,
     circuit,
@@ -58,7 +62,13 @@ def test_the_wait_is_anything_up_to_its_bound(chance: float, attempts: int):
 
 @pytest.mark.parametrize(
     ("value", "wait"),
-    [(b"0", 0.0125), (b"2", 2.0), (b"7200", 5.0), (b"-1", 0.0125), (b"Fri, 01 Jan 2027 00:00:00 GMT", 0.0125)],
+    [
+        (b"0", 0.0125),
+        (b"2", 2.0),
+        (b"7200", 5.0),
+        (b"-1", 0.0125),
+        (b"Fri, 01 Jan 2027 00:00:00 GMT", 0.0125),
+    ],
 )
 def test_retry_after_is_honoured_as_far_as_the_longest_wait(value: bytes, wait: float):
     asked = rule(max_backoff=5.0)
@@ -88,7 +98,11 @@ def test_what_is_tried_again_by_default(method: bytes, outcome, again: bool):
 
 def test_attempts_are_counted_in_all():
     asked = rule(attempts=3)
-    assert [asked.wait(attempts, b"GET", answer(503)) is None for attempts in (1, 2, 3)] == [False, False, True]
+    assert [asked.wait(attempts, b"GET", answer(503)) is None for attempts in (1, 2, 3)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @given(st.integers(0, 400), st.floats(0, 1))
@@ -248,8 +262,6 @@ def answering_at(port: int):
             body = (await peer.read_message()).body
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
-    from tests.gateway.upstreams import Upstream
-
     return Upstream(echo).running(port)
 
 
@@ -278,42 +290,43 @@ async def test_the_timeout_of_all_attempts_ends_the_waiting():
     assert (message.status, message.get("switchgear-origin")) == (504, "timeout")
 
 
+class FakeCall:
+    """A request at a layer."""
+
+    method = b"GET"
+    repeatable = True
+
+    def __init__(self) -> None:
+        self.tokens = [None]
+        self.asked = asyncio.Event()
+        self.count = 0
+
+    def descend(self, place: int) -> None:
+        self.count += 1
+        self.asked.set()
+
+    def abandon(self, place: int) -> None:
+        """Nothing is inside."""
+
+
 async def test_a_client_that_leaves_ends_the_waiting():
-    slow = Retry(attempts=9, backoff=60.0, max_backoff=60.0)
-    gone = asyncio.Event()
-
-    class Watch:
-        name, priority = "watch", 1
-
-        async def __call__(self, request, call_next):
-            try:
-                return await call_next(request)
-            except asyncio.CancelledError:
-                gone.set()
-                raise
-
-    async with (
-        answering(BUSY) as up,
-        gateway(route("/", up.port, retry=slow, policies=(Watch(),))) as running,
-        client_of(running) as client,
-    ):
-        await client.send(get("/"))
-        while not up.requests:
-            await asyncio.sleep(0)
-        client.close()
-        await asyncio.wait_for(gone.wait(), 10)
-        loop = asyncio.get_running_loop()
-        waiting = [timer for timer in loop._scheduled if "_again" in repr(timer) and not timer.cancelled()]
-        assert waiting == []
+    loop = asyncio.get_running_loop()
+    layer = RetryLayer(loop, rule(chance=0.0, attempts=9))
+    stays, leaves = FakeCall(), FakeCall()
+    for call in (leaves, stays):
+        layer.down(call, 0)
+        call.asked.clear()
+        assert layer.up(call, 0, Response(503, evidence=True)) is None
+    layer.abandon(leaves, 0)
+    await asyncio.wait_for(stays.asked.wait(), 10)
+    assert (stays.count, leaves.count) == (2, 1)
 
 
 async def test_the_budget_bounds_what_a_dead_service_gets():
     meagre = Retry(attempts=5, backoff=0.0001, max_backoff=0.0001, budget=0.1)
     async with (
         answering(BUSY) as up,
-        gateway(
-            route("/a", up.port, retry=meagre), route("/b", up.port, retry=meagre)
-        ) as running,
+        gateway(route("/a", up.port, retry=meagre), route("/b", up.port, retry=meagre)) as running,
         client_of(running) as client,
     ):
         for path in ("/a", "/b") * 50:
@@ -359,12 +372,40 @@ async def test_a_whole_exchange_after_a_retry_streams_as_ever():
     assert (message.body, message.trailers) == (b"abcdef", [b"X-Sum: 6\r\n"])
 
 
+async def test_the_rest_of_a_bad_answer_is_dropped():
+    dropped = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        if up.connections == 2:
+            await peer.send(OK)
+        else:
+            await peer.send(STREAMED)
+            await peer.closed()
+            dropped.set()
+
+    async with scripted(script) as up, gateway(route("/", up.port, retry=QUICK)) as running:
+        async with client_of(running) as client:
+            await client.send(get("/"))
+            assert (await client.read_message()).status == 200
+            await asyncio.wait_for(dropped.wait(), 10)
+
+
+async def test_a_failure_after_a_bad_answer_is_told():
+    async def script(peer: Peer) -> None:
+        await peer.read_head()
+        if up.connections == 1:
+            await peer.send(STREAMED)
+            await peer.closed()
+        else:
+            peer.reset()
+
+    async with scripted(script) as up, gateway(route("/", up.port, retry=QUICK)) as running:
+        assert (await ask(running, get("/"))).status == 502
+    assert up.connections == 3
+
+
 async def test_parts_of_a_merged_route_are_tried_again_each_by_itself():
-    from dataclasses import replace
-
-    from switchgear.gateway.config.model import Endpoint, Route, Service
-    from switchgear.gateway.config.paths import parse_path
-
     good = b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"a":1}'
     async with answering(BUSY, good) as a, answering(good.replace(b'"a"', b'"b"')) as b:
         guard = circuit("a", failure_threshold=9)
@@ -377,18 +418,10 @@ async def test_parts_of_a_merged_route_are_tried_again_each_by_itself():
     assert (len(a.requests), len(b.requests)) == (2, 1)
 
 
-async def test_a_part_that_fails_for_good_is_tried_as_often_as_allowed():
-    from switchgear.gateway.config.model import Endpoint, Route, Service
-    from switchgear.gateway.config.paths import parse_path
-
-    async with answering(BROKEN) as up:
-        only = Service(
-            "a",
-            (Endpoint("http", "127.0.0.1", 1),),
-            merge_field="a",
-            retry=Retry(attempts=2, backoff=0.001),
-        )
-        other = Service("b", (Endpoint("http", "127.0.0.1", up.port),), merge_field="b", retry=QUICK, optional=True)
-        async with gateway(Route(parse_path("/"), "GET", (only, other))) as running:
-            assert (await ask(running, get("/"))).status == 502
-    assert len(up.requests) <= 1
+async def test_a_part_is_tried_as_often_as_allowed():
+    async with answering(BUSY) as up:
+        endpoint = Endpoint("http", "127.0.0.1", up.port)
+        only = Service("a", (endpoint,), merge_field="a", retry=QUICK)
+        async with gateway(Route(parse_path("/"), "GET", (only,))) as running:
+            assert (await ask(running, get("/"))).status == 503
+    assert len(up.requests) == 3

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from switchgear.gateway.config.model import Address, Endpoint, GatewayConfig, LogConfig, Route, Service, Tls
 from switchgear.gateway.config.paths import parse_path
@@ -27,15 +28,19 @@ def files(tmp_path: Path):
 
     def write(thing) -> str:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.pem"
-        (thing.cert_pem if isinstance(thing, trustme.CA) else thing.private_key_and_cert_chain_pem).write_to_path(path)
+        (
+            thing.cert_pem if isinstance(thing, trustme.CA) else thing.private_key_and_cert_chain_pem
+        ).write_to_path(path)
         return str(path)
 
     return write
 
 
 @contextlib.asynccontextmanager
-async def secure_upstream(*names: str, by: trustme.CA = AUTHORITY) -> AsyncIterator[tuple[int, list[str | None]]]:
-    """An upstream over TLS with a certificate for `names`; its port, and the names it was asked for by SNI."""
+async def secure_upstream(
+    *names: str, by: trustme.CA = AUTHORITY
+) -> AsyncIterator[tuple[int, list[str | None]]]:
+    """An upstream with a certificate for `names`; its port, and the names that SNI asked it for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     by.issue_cert(*names).configure_cert(context)
     asked: list[str | None] = []
@@ -196,14 +201,15 @@ def test_a_file_that_is_no_certificate_is_named(tmp_path: Path, files):
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
     cert = files(AUTHORITY.issue_cert("gateway.test"))
-    for tls in (Tls(cert=str(nonsense), key=str(nonsense)), Tls(cert=cert, key=cert, client_ca=str(nonsense))):
+    for tls in (
+        Tls(cert=str(nonsense), key=str(nonsense)),
+        Tls(cert=cert, key=cert, client_ca=str(nonsense)),
+    ):
         with pytest.raises(ValueError, match=r"nonsense\.pem is not usable"):
             listener_context(tls)
 
 
 def test_an_encrypted_key_is_refused_and_not_asked_about(tmp_path: Path):
-    from cryptography.hazmat.primitives import serialization
-
     leaf = AUTHORITY.issue_cert("gateway.test")
     key = serialization.load_pem_private_key(leaf.private_key_pem.bytes(), None)
     locked = tmp_path / "key.pem"

@@ -1,12 +1,15 @@
 """`Upgrade`: a WebSocket goes through as it is, and nothing else is switched to."""
 
 import asyncio
+from socket import socketpair
 
 import pytest
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Request, TextMessage
+from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 
 from switchgear.gateway.policies import Response
+from switchgear.gateway.timeouts import TimeoutQueue
+from switchgear.gateway.tunnel import Tunnel, TunnelEnd
 from tests.gateway.upstreams import (
     OK,
     Peer,
@@ -23,7 +26,9 @@ from tests.gateway.upstreams import (
 pytestmark = pytest.mark.anyio
 
 UPGRADE = ("Connection: keep-alive, Upgrade", "Upgrade: WebSocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZQ==")
-SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Own: 1\r\n\r\n"
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Own: 1\r\n\r\n"
+)
 
 
 async def echo(peer: Peer) -> None:
@@ -56,23 +61,25 @@ async def test_bytes_go_both_ways():
     assert b"Sec-WebSocket-Key: dGhlIHNhbXBsZQ==" in lines
 
 
-async def test_a_real_websocket_conversation():
-    async def serve(peer: Peer) -> None:
-        socket = WSConnection(ConnectionType.SERVER)
-        while True:
-            socket.receive_data(await peer.read_some() or None)
-            for event in socket.events():
-                match event:
-                    case Request():
-                        await peer.send(socket.send(AcceptConnection()))
-                    case TextMessage() | BytesMessage():
-                        await peer.send(socket.send(TextMessage(data=f"heard {event.data}")))
-                    case CloseConnection():
-                        await peer.send(socket.send(event.response()))
-                        return
+async def converse(peer: Peer) -> None:
+    """A WebSocket server that repeats what it hears."""
+    socket = WSConnection(ConnectionType.SERVER)
+    while True:
+        socket.receive_data(await peer.read_some() or None)
+        for event in socket.events():
+            match event:
+                case Request():
+                    await peer.send(socket.send(AcceptConnection()))
+                case TextMessage():
+                    await peer.send(socket.send(TextMessage(data=f"heard {event.data}")))
+                case CloseConnection():
+                    await peer.send(socket.send(event.response()))
+                    return
 
+
+async def test_a_real_websocket_conversation():
     async with (
-        scripted(serve) as up,
+        scripted(converse) as up,
         gateway(route("/chat", up.port)) as running,
         client_of(running) as client,
     ):
@@ -161,16 +168,50 @@ async def test_nothing_is_held_in_memory():
 async def test_a_tunnel_in_which_nothing_moves_ends():
     async with (
         scripted(echo) as up,
-        gateway(route("/", up.port), idle=0.1) as running,
+        gateway(route("/", up.port), idle=0.05) as running,
         client_of(running) as client,
     ):
         await client.send(get("/", *UPGRADE))
         await client.read_head()
-        for _ in range(4):
-            await asyncio.sleep(0.04)
-            await client.send(b"ping")
-            assert await client.read(4) == b"ping"
         assert await client.read_all() == b""
+
+
+class Waits(dict):
+    """Which tunnels wait, and how often something moved in them."""
+
+    def __init__(self) -> None:
+        self.empty = asyncio.Event()
+
+    def add(self, tunnel) -> None:
+        self[tunnel] = 0
+
+    def renew(self, tunnel) -> None:
+        self[tunnel] += 1
+
+    def discard(self, tunnel) -> None:
+        self.pop(tunnel, None)
+        self.empty.set()
+
+
+async def test_what_moves_in_either_direction_keeps_a_tunnel():
+    waits = Waits()
+    peers = [socketpair() for _ in range(2)]
+    loop = asyncio.get_running_loop()
+    ends = []
+    for ours, _ in peers:
+        transport, former = await loop.create_connection(asyncio.Protocol, sock=ours)
+        ends.append(TunnelEnd(transport, former, b"", writable=True))
+    tunnel = Tunnel(ends[0], ends[1], waits)
+    for number, (here, there) in enumerate([(0, 1), (1, 0), (0, 1)], 1):
+        peers[here][1].setblocking(False)
+        await loop.sock_sendall(peers[here][1], b"x")
+        peers[there][1].setblocking(False)
+        assert await asyncio.wait_for(loop.sock_recv(peers[there][1], 9), 10) == b"x"
+        assert waits[tunnel] == number
+    for _, theirs in peers:
+        theirs.close()
+    await asyncio.wait_for(waits.empty.wait(), 10)
+    await asyncio.sleep(0)
 
 
 async def test_the_switch_is_a_success_and_its_end_is_no_evidence():
@@ -194,17 +235,24 @@ async def test_the_switch_is_a_success_and_its_end_is_no_evidence():
             assert (snapshot.state, snapshot.failure_count) == ("closed", 0)
 
 
-async def test_a_deadline_does_not_end_a_tunnel():
+async def test_neither_deadline_nor_timeout_is_for_a_tunnel(monkeypatch):
+    queues: list[TimeoutQueue] = []
+    make = TimeoutQueue.__init__
+
+    def noted(self, *args, **kwargs) -> None:
+        make(self, *args, **kwargs)
+        queues.append(self)
+
+    monkeypatch.setattr(TimeoutQueue, "__init__", noted)
     async with (
         scripted(echo) as up,
-        gateway(route("/", up.port, deadline=0.15, timeout=0.1, service={"timeout": 0.1})) as running,
+        gateway(route("/", up.port, deadline=71.0, timeout=72.0, service={"timeout": 73.0})) as running,
         client_of(running) as client,
     ):
         await client.send(get("/", *UPGRADE))
         await client.read_head()
-        await asyncio.sleep(0.3)
-        await client.send(b"still there")
-        assert await client.read(11) == b"still there"
+        waiting = {queue.seconds: len(queue.waiting) for queue in queues if 71 <= queue.seconds <= 73}
+    assert waiting == {71.0: 0, 72.0: 0, 73.0: 0}
 
 
 async def test_an_upstream_that_declines_answers_as_ever():

@@ -81,7 +81,7 @@ def cut_fields(lines: bytes) -> list[tuple[bytes, bytes]]:
 
 def join_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The lines of `fields`, as they are sent."""
-    return b"".join(b"%b: %b\r\n" % field for field in fields)
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 def connection_options(fields: Fields) -> list[bytes]:

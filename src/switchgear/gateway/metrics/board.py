@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from switchgear.gateway.config.model import GatewayConfig, Route
     from switchgear.gateway.http1.fields import FramingError
     from switchgear.gateway.metrics.families import Sample
+    from switchgear.stores import CircuitBreakerStore
 
 AT_ONCE: Final = 200
 """Circuits and routes that are read before requests have their turn again."""
@@ -25,7 +26,8 @@ AT_ONCE: Final = 200
 class Board:
     """The same name gives the same tally, before and after a reload."""
 
-    def __init__(self, owner: Switchgear) -> None:
+    def __init__(self, owner: Switchgear, store: CircuitBreakerStore | None = None) -> None:
+        self._store = store
         self.log = CircuitLog(owner)
         self.unmatched = RouteTally(UNMATCHED)
         self._owner = owner
@@ -60,16 +62,32 @@ class Board:
         """All samples; requests go on meanwhile."""
         out = [*more, *self.log.samples(), *self.unmatched.samples()]
         out += ((("http_bad_requests", (reason,), count)) for reason, count in self._refusals.items())
-        tallies: list[RouteTally | UpstreamTally | CircuitTally] = [*self._routes.values(), *self._upstreams.values(), *self._circuits.values()]
+        tallies: list[RouteTally | UpstreamTally | CircuitTally] = [
+            *self._routes.values(),
+            *self._upstreams.values(),
+            *self._circuits.values(),
+        ]
         for number, tally in enumerate(tallies):
             out += tally.samples()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
+        oldest = 0.0
         for number, breaker in enumerate(list(self._owner)):
-            out += circuit_samples(breaker)
+            snapshot = breaker.snapshot()
+            oldest = max(oldest, snapshot.age)
+            out += circuit_samples(breaker.name, snapshot)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return out
+        return [*out, *self._of_store(oldest)]
+
+    def _of_store(self, oldest: float) -> Iterator[Sample]:
+        if self._store is not None:
+            # Late: a gateway without a store needs neither mirror nor pump.
+            from switchgear.stores.sharing import reached
+
+            name: str = getattr(self._store, "store_name", type(self._store).__name__)
+            yield "store_up", (name,), float(reached(self._store))
+            yield "store_staleness_seconds", (name,), oldest
 
 
 def circuit_keys(routes: Iterable[Route]) -> Iterator[str]:

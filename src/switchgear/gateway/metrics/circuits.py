@@ -11,7 +11,7 @@ from switchgear.gateway.metrics.families import SEVERITY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from switchgear import CircuitBreaker, Switchgear
+    from switchgear import CircuitBreakerSnapshot, Switchgear
     from switchgear.breaker.events import TransitionEvent
     from switchgear.gateway.metrics.families import Sample
 
@@ -50,9 +50,8 @@ class CircuitLog:
         self._moved_at[event.name] = event.at
 
 
-def circuit_samples(breaker: CircuitBreaker) -> Iterator[Sample]:
+def circuit_samples(name: str, now: CircuitBreakerSnapshot) -> Iterator[Sample]:
     """A circuit at this moment."""
-    name, now = breaker.name, breaker.snapshot()
     # As a number, which the processes' views can be compared by; it is published as one series a state.
     yield "circuit_state", (name,), float(SEVERITY.index(now.state))
     yield "circuit_window_failures", (name,), float(now.failure_count)

@@ -42,9 +42,7 @@ def _counter(name: str, doc: str, *labels: str) -> Family:
     return Family(name, "counter", doc, labels)
 
 
-def _gauge(
-    name: str, doc: str, *labels: str, merge: Callable[[Iterable[float]], float] = max
-) -> Family:
+def _gauge(name: str, doc: str, *labels: str, merge: Callable[[Iterable[float]], float] = max) -> Family:
     return Family(name, "gauge", doc, labels, merge)
 
 
@@ -53,8 +51,12 @@ def _histogram(name: str, doc: str, *labels: str) -> Family:
 
 
 _ALL: Final = (
-    _counter("http_requests", "Requests by route (never the path), method and status.", "route", "method", "code"),
-    _histogram("http_request_duration_seconds", "Head of the request to end of the answer.", "route", "method"),
+    _counter(
+        "http_requests", "Requests by route (never the path), method and status.", "route", "method", "code"
+    ),
+    _histogram(
+        "http_request_duration_seconds", "Head of the request to end of the answer.", "route", "method"
+    ),
     _counter("http_responses_by_origin", "Who decided what the client got.", "route", "origin"),
     _counter("http_request_bytes", "Bytes of requests' bodies.", "route"),
     _counter("http_response_bytes", "Bytes of answers.", "route"),
@@ -64,6 +66,7 @@ _ALL: Final = (
     _counter("upstream_requests", "Attempts by their end.", "service", "endpoint", "code", "error"),
     _histogram("upstream_request_duration_seconds", "Attempts, until the head of the answer.", "service"),
     _gauge("upstream_connections", "Connections to an origin.", "endpoint", "state", merge=sum),
+    _counter("merge_parts", "Parts of merged answers.", "route", "service", "result"),
     _gauge("circuit_state", "1 for the state that a circuit is in.", "circuit"),
     _counter("circuit_calls", "Calls by their outcome; rejected ones were not made.", "circuit", "outcome"),
     _counter("circuit_transitions", "Changes of state, and the rule.", "circuit", "from", "to", "reason"),

@@ -6,17 +6,27 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.metrics.families import BOUNDS
+from switchgear.gateway.parts import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from switchgear.gateway.exchange import UpstreamFailure
     from switchgear.gateway.metrics.families import Sample
+    from switchgear.gateway.parts import Result
 
 UNMATCHED: Final = "_unmatched"
 """The route of requests that no route takes."""
 _OTHER: Final = b"_OTHER"
 _METHODS: Final = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE".split())
+
+_PART: Final = {
+    Source.OK: "ok",
+    Source.STALE: "fallback_stale",
+    Source.ELSE: "fallback_static",
+    Source.OMITTED: "omitted",
+    Source.FAILED: "error",
+}
 
 
 class Histogram:
@@ -50,10 +60,11 @@ class _Method:
 class RouteTally:
     """Requests to the routes of one path."""
 
-    __slots__ = ("_bytes_in", "_bytes_out", "_methods", "_origins", "name")
+    __slots__ = ("_bytes_in", "_bytes_out", "_methods", "_origins", "_parts", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._parts: dict[tuple[str, str], int] = {}
         self._methods: dict[bytes, _Method] = {}
         self._origins: dict[str, int] = {}
         self._bytes_in = self._bytes_out = 0
@@ -72,7 +83,18 @@ class RouteTally:
         self._bytes_in += bytes_in
         self._bytes_out += bytes_out
 
+    def count_parts(self, results: Iterable[Result]) -> None:
+        """A merged answer is composed."""
+        for result in results:
+            outcome = _PART[result.source]
+            if result.source is Source.FAILED and result.failure is not None:
+                outcome = result.failure.reason.value
+            place = (result.name, outcome)
+            self._parts[place] = self._parts.get(place, 0) + 1
+
     def samples(self) -> Iterator[Sample]:
+        for (part, result), count in self._parts.items():
+            yield "merge_parts", (self.name, part, result), count
         for method, tally in self._methods.items():
             for status, count in tally.statuses.items():
                 yield "http_requests", (self.name, method.decode(), str(status)), count

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 
 class Census:
-    """Asks the workers. What one had counted when it was asked last stays in the sums when it is gone: a counter
-    that falls would be taken for a new one, and all that it had counted be counted again."""
+    """Asks the workers.
+
+    What one had counted when it was asked last stays in the sums when it is gone: a counter that falls would
+    be taken for a new one, and all that it had counted be counted again.
+    """
 
     def __init__(self) -> None:
         self._last: dict[Child, list[Sample]] = {}

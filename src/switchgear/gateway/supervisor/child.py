@@ -93,16 +93,23 @@ class Child:
         return str(answer["failed"])
 
     async def adopt(self, job: Job) -> str | None:
-        """Has it serve another configuration; `None`, or the reason why it does not."""
+        """Has it serve another configuration; `None`, or the reason why it does not.
+
+        Raises `ConnectionError` when it has ended.
+        """
         return cast("str | None", (await self._ask("adopt", START_SECONDS, job)).get("failed"))
 
     async def picture(self) -> list[Sample] | None:
         """Its samples; `None` when it does not give them."""
-        return (await self._ask("picture", PICTURE_SECONDS)).get("samples")
+        try:
+            return (await self._ask("picture", PICTURE_SECONDS)).get("samples")
+        except ConnectionError:
+            return None
 
     async def reopen_log(self) -> None:
         """Has it open its access log anew."""
-        await self._ask("reopen", PICTURE_SECONDS)
+        with contextlib.suppress(ConnectionError):
+            await self._ask("reopen", PICTURE_SECONDS)
 
     async def _ask(
         self, kind: Literal["adopt", "picture", "reopen"], seconds: float, job: Job | None = None
@@ -119,7 +126,7 @@ class Child:
             except TimeoutError:
                 return {"failed": f"it did not answer within {seconds:g} s"}
             except (OSError, FrameError, asyncio.IncompleteReadError):
-                return {"failed": "it has ended"}
+                raise ConnectionResetError("the worker has ended") from None
 
     async def ended(self) -> str:
         """Waits for its end; how it ended."""

@@ -8,6 +8,7 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
+from switchgear.gateway.serving import settle_memory
 from switchgear.stores.socket.frames import FrameError, pack_message, read
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Control:
                 config = await asyncio.to_thread(question.job.load)
                 await self._gateway.adopt(config)
                 logging.getLogger().setLevel(config.log.level.upper())
+                settle_memory()
             elif question.kind == "picture":
                 return {"samples": (await self._gateway.pictures())[0]}
             else:

@@ -110,7 +110,9 @@ class Supervisor:
 
     async def pictures(self) -> list[list[Sample]]:
         """The samples of all workers."""
-        serving = {number: place.child if place.serving else None for number, place in enumerate(self._places)}
+        serving = {
+            number: place.child if place.serving else None for number, place in enumerate(self._places)
+        }
         return await self._census.take(serving)
 
     def reopen_log(self) -> None:
@@ -130,16 +132,18 @@ class Supervisor:
             await self._move(config)
 
     async def _adopt(self, config: GatewayConfig, job: Job) -> None:
-        following = [child for place in self._places if place.serving and (child := place.child)]
-        for number, child in enumerate(following):
-            why = await child.adopt(job)
-            if why is not None and number == 0:
-                raise ValueError(why)
-            # From the first one on, whoever starts now starts with this.
-            self.config, self._job = config, job
-            if why is not None:
+        for child in [place.child for place in self._places if place.serving]:
+            try:
+                why = None if child is None else await child.adopt(job)
+            except ConnectionError:
+                continue  # who takes its place starts with what holds then
+            if child is not None and why is not None:
+                if self._job is not job:
+                    raise ValueError(why)
                 logger.error("worker %d can't follow: %s; another one takes its place", child.pid, why)
                 child.stop()
+            # From the first one on, whoever starts now starts with this.
+            self.config, self._job = config, job
         self.config, self._job = config, job
 
     async def _move(self, config: GatewayConfig) -> None:
@@ -195,6 +199,8 @@ class Supervisor:
             while why is None and job is not self._job:  # meanwhile there was a reload
                 job = self._job
                 why = await child.adopt(job)
+        except ConnectionError:
+            why = "it ended while it took over another configuration"
         except OSError as error:
             why = f"no process can be started: {error}"
         if why is None:

@@ -81,7 +81,7 @@ class Pool:
         return len(self._idle.waiting)
 
     def retire(self) -> None:
-        """Nobody will come any more: drops the idle connections now, each other one when its request is over."""
+        """Nobody will come any more: drops idle connections now, each other one when its request is over."""
         self._leave_all_but(())
         if self._watching is not None:
             self._watching.cancel()

@@ -67,21 +67,22 @@ class Upstreams:
         tally: Callable[[str], UpstreamTally | None] = lambda name: None,
         before: Upstreams | None = None,
     ) -> None:
-        """`tally` measures attempts by a service's name. Connections, addresses and budgets go on from `before`."""
+        """`tally` gives what measures a service by its name. Connections, addresses and budgets go on from
+        `before`."""
         self._breakers = breakers
         self._tally = tally
-        self._limits = limits
+        self.limits = limits
         self._loop = asyncio.get_running_loop()
-        self._resolver: Resolver = Resolver(self._loop) if before is None else before._resolver
-        self._pools: dict[str, Pool] = {}
-        self._budgets: dict[tuple[tuple[str, ...], float], RetryBudget] = {}
+        self.resolver: Resolver = Resolver(self._loop) if before is None else before.resolver
+        self.pools: dict[str, Pool] = {}
+        self.budgets: dict[tuple[tuple[str, ...], float], RetryBudget] = {}
         self._earlier_pools: dict[str, Pool] = {}
-        self._earlier_budgets = {} if before is None else before._budgets
-        if before is not None and (before._limits.connect, before._tls) == (limits.connect, tls):
-            self._earlier_pools = before._pools
+        self._earlier_budgets = {} if before is None else before.budgets
+        if before is not None and (before.limits.connect, before.tls) == (limits.connect, tls):
+            self._earlier_pools = before.pools
         self._waits: dict[float, TimeoutQueue[Attempt]] = {}
         self._idle = TimeoutQueue[Attempt | Tunnel](self._loop, limits.idle, _expire)
-        self._tls: Tls | None = tls
+        self.tls: Tls | None = tls
         self._context: ssl.SSLContext | None = None
 
     def make(self, service: Service, retry: Retry | None = None) -> Upstream:
@@ -90,7 +91,7 @@ class Upstreams:
             service,
             guard_for(service.circuit, self._breakers),
             [self._endpoint(endpoint, service.preserve_host) for endpoint in service.endpoints],
-            self._wait(service.timeout or self._limits.first_byte),
+            self._wait(service.timeout or self.limits.first_byte),
             self._idle,
             self._rule(service, service.retry or retry),
             self._tally(service.name),
@@ -98,12 +99,12 @@ class Upstreams:
 
     def retire(self, successor: Upstreams) -> None:
         """Leaves the connections that the successor has not taken over, each when its request is answered."""
-        for origin, pool in self._pools.items():
-            if successor._pools.get(origin) is not pool:
+        for origin, pool in self.pools.items():
+            if successor.pools.get(origin) is not pool:
                 pool.retire()
 
     def samples(self) -> Iterator[Sample]:
-        for origin, pool in self._pools.items():
+        for origin, pool in self.pools.items():
             yield "upstream_connections", (origin, "active"), pool.busy
             yield "upstream_connections", (origin, "idle"), pool.idle
 
@@ -112,21 +113,21 @@ class Upstreams:
         self._idle.close()
         for queue in self._waits.values():
             queue.close()
-        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
-        await self._resolver.close()
+        await asyncio.gather(*(pool.close() for pool in self.pools.values()))
+        await self.resolver.close()
 
     def _endpoint(self, endpoint: Endpoint, preserve_host: bool) -> UpstreamEndpoint:
         guard = guard_for(endpoint.circuit, self._breakers)
         return UpstreamEndpoint(endpoint, self._pool(endpoint), preserve_host, guard)
 
     def _pool(self, endpoint: Endpoint) -> Pool:
-        pool = self._pools.get(endpoint.origin)
+        pool = self.pools.get(endpoint.origin)
         if pool is None and (pool := self._earlier_pools.get(endpoint.origin)) is not None:
-            self._pools[endpoint.origin] = pool
+            self.pools[endpoint.origin] = pool
         if pool is None:
             tls = self._tls_context() if endpoint.scheme == "https" else None
-            pool = self._pools[endpoint.origin] = Pool(
-                endpoint.host, endpoint.port, tls, self._limits.connect, self._resolver
+            pool = self.pools[endpoint.origin] = Pool(
+                endpoint.host, endpoint.port, tls, self.limits.connect, self.resolver
             )
         return pool
 
@@ -142,12 +143,12 @@ class Upstreams:
         # What a budget protects is the service itself, whatever routes and names lead to it.
         key = (tuple(sorted({endpoint.origin for endpoint in service.endpoints})), retry.budget)
         budget = self._earlier_budgets.get(key) or RetryBudget(retry.budget)
-        budget = self._budgets.setdefault(key, budget)
+        budget = self.budgets.setdefault(key, budget)
         return RetryRule(retry, budget)
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = upstream_context(self._tls)
+            self._context = upstream_context(self.tls)
         return self._context
 
 
