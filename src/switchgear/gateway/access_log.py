@@ -68,8 +68,8 @@ class AccessLog:
         self._unreported = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._second = -1
-        self._date = ""
+        self._now = self._second = -1
+        self._date = self._text = ""
 
     def write(
         self,
@@ -159,12 +159,14 @@ class AccessLog:
             before.close()
 
     def _time(self) -> str:
-        now = self._wall_clock()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._date}.{int((now - second) * 1000):03d}Z"
+        now = int(self._wall_clock() * 1000)
+        if now != self._now:  # many requests end in the same millisecond
+            second, self._now = now // 1000, now
+            if second != self._second:
+                self._second = second
+                self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._text = f"{self._date}.{now - second * 1000:03d}Z"
+        return self._text
 
 
 def _quoted(text: str) -> str:

@@ -38,6 +38,7 @@ class Door(Reception):
     def __init__(self, config: GatewayConfig, circuits: Switchgear, board: Board) -> None:
         super().__init__(config.limits)
         self._board = board
+        self._states = board.log.states
         self._site = Site(config, circuits, board)
         self._log = open_log(config.log.access)
         self._admission: Admission | None = None
@@ -131,15 +132,15 @@ class Door(Reception):
 
     def _line(self, exchange: Exchange) -> str:
         """What the access log says of a route's request."""
-        plan = exchange.plan
-        line = plan.log_fields
+        plan, sent = exchange.plan, ""
         if plan.circuit:
-            line += f',"circuit_state":"{self._board.log.states.get(plan.circuit, "closed")}"'
-        if exchange.attempts:
-            line += f',"attempts":{exchange.attempts}'
+            sent = f',"circuit_state":"{self._states.get(plan.circuit, "closed")}"'
+        if exchange.bytes_in:
+            sent += f',"bytes_in":{exchange.bytes_in}'
         if exchange.upstream_seconds:
-            line += f',"upstream_ms":{exchange.upstream_seconds * 1000:.3f}'
-        return f'{line},"bytes_in":{exchange.bytes_in}' if exchange.bytes_in else line
+            milliseconds = exchange.upstream_seconds * 1000
+            return f'{plan.log_fields}{sent},"attempts":{exchange.attempts},"upstream_ms":{milliseconds:.3f}'
+        return f'{plan.log_fields}{sent},"attempts":{exchange.attempts}'
 
     # ---- the end
 

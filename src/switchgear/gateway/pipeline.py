@@ -150,7 +150,7 @@ def _log_fields(route: Route) -> str:
     members["service"] = ",".join(service.name for service in route.services)
     if key := _circuit_key(route):
         members["circuit"] = key
-    return "," + json.dumps(members)[1:-1]
+    return "," + json.dumps(members, separators=(",", ":"))[1:-1]
 
 
 def _circuit_key(route: Route) -> str:

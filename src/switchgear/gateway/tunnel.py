@@ -76,7 +76,8 @@ class TunnelEnd(asyncio.Protocol):
         self._transport.close()
 
     def abort(self) -> None:
-        self._transport.abort()
+        if not self.lost:  # asyncio's transports can't be aborted once they were closed and flushed
+            self._transport.abort()
 
     # ---- what the transport calls
 

@@ -136,8 +136,8 @@ async def test_nothing_is_held_in_memory():
         total = 0
         while total < sent["client"]:
             total += len(await peer.read_some())
-        received["upstream"] = total
         await stopped
+        await peer.closed()
 
     async def flood(peer: Peer) -> None:
         for _ in range(1024):
@@ -146,7 +146,6 @@ async def test_nothing_is_held_in_memory():
             sent["upstream"] += len(piece)
 
     sent = {"client": 0, "upstream": 0}
-    received: dict[str, int] = {}
     async with scripted(script) as up, gateway(route("/", up.port)) as running, client_of(running) as client:
         await client.send(get("/", *UPGRADE))
         await client.read_head()
