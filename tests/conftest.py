@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not shutil.which("pgbouncer"):
         terminalreporter.write_line(
-            "left out, since pgbouncer is not installed: tests marked `pgbouncer` (Debian: apt-get install pgbouncer)"
+            "left out: tests marked `pgbouncer`, which is not installed (Debian: apt-get install pgbouncer)"
         )
 
 

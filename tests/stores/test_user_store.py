@@ -413,7 +413,7 @@ import multiprocessing
 from work_of_a_child import work, fail, counted
 if __name__ == "__main__":
     fail(1)
-    # SQLite is not to be forked while a thread of its process is inside of it: its locks would stay held in the child.
+    # A fork while a thread is inside of SQLite leaves its locks held in the child, for ever.
     while counted() < 1:
         pass
     process = multiprocessing.get_context({method!r}).Process(target=work)
