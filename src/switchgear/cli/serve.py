@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ async def _serve(
     async with released(store_for(config.state)) as store:
         gateway = Gateway(config, store=store)
         operation = Operation(gateway, file, lambda: _read(args), watch=args.watch)
-        await serve(gateway, stop, lambda: _announce(gateway.address), around=operation)
+        await serve(gateway, stop, lambda: _announce(config, gateway.address), around=operation)
     return 0
 
 
@@ -102,8 +103,9 @@ async def _supervise(
     with listening(config.listen) as listeners:
         supervisor = Supervisor(config, file.path, args.workers, listeners)
         operation = Operation(supervisor, file, lambda: _read(args), watch=args.watch)
-        return 0 if await supervisor.run(stop, _announce, operation) else 1
+        return 0 if await supervisor.run(stop, partial(_announce, config), operation) else 1
 
 
-def _announce(address: Address) -> None:
-    print(f"switchgear listening on http://{address}", flush=True)
+def _announce(config: GatewayConfig, address: Address) -> None:
+    scheme = "http" if config.tls is None or config.tls.cert is None else "https"
+    print(f"switchgear listening on {scheme}://{address}", flush=True)
