@@ -9,7 +9,9 @@ from switchgear import Switchgear
 from switchgear.stores.sharing import flush
 from tests.shared.backends import Backend, fresh_key
 
-CIRCUITS = 300
+WARM = 200
+"""Circuits that are there before it is measured: connections and the driver's caches are nobody's circuit."""
+CIRCUITS = 500
 KILOBYTE = 1000
 
 
@@ -20,17 +22,18 @@ def nothing() -> None:
 def test_a_circuit_takes_at_most_four_kilobytes(backend: Backend) -> None:
     gear = Switchgear(namespace=fresh_key())
     with gear.open(backend.url) as store:
-        hosts = gear.breakers("host:{}", limit=CIRCUITS)
-        hosts["first"].call(nothing)
+        hosts = gear.breakers("host:{}", limit=WARM + CIRCUITS)
+        for number in range(WARM):
+            hosts[f"warm-{number}"].call(nothing)
         assert flush(store)
         tracemalloc.start()
-        for number in range(CIRCUITS - 1):
+        for number in range(CIRCUITS):
             hosts[str(number)].call(nothing)
         assert flush(store)
         gc.collect()
         memory, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert memory / (CIRCUITS - 1) <= 4 * KILOBYTE
+    assert memory / CIRCUITS <= 4 * KILOBYTE
 
 
 def test_calls_cost_the_server_nothing(backend: Backend) -> None:

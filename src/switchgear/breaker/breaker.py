@@ -83,7 +83,7 @@ class CircuitBreaker:
         self._name = name
         self._key = checked_key(name if namespace is None else f"{namespace}/{name}")
         self._clock = clock
-        self._ears: list[_Ear] = []
+        self._ears: tuple[_Ear, ...] = ()
         self._store = store
         self.circuit = bind(self, self._key, name, policy or policy_from(fields), store, clock)
 
@@ -245,12 +245,11 @@ class CircuitBreaker:
         _check_callable(listener, self._name)
         ear = _Ear(listener)
         ear.move(self.circuit)
-        self._ears.append(ear)
+        self._ears = (*self._ears, ear)
 
         def stop() -> None:
             ear.stop()
-            if ear in self._ears:
-                self._ears.remove(ear)
+            self._ears = tuple(kept for kept in self._ears if kept is not ear)
 
         return stop
 
