@@ -180,6 +180,9 @@ def parse(text: str, report: Report) -> Node | None:
             composer.take(event)
     except yaml.MarkedYAMLError as error:
         mark = _error_mark(error)
+        if error.problem and "maximum nesting depth" in error.problem:
+            # libyaml's own limit: it scans ahead of the events until a bracket can no longer begin a key.
+            raise too_deep(mark) from None
         raise UnreadableError(_sentence(error, text.split("\n")[mark.line - 1 :]), mark) from None
     except yaml.YAMLError as error:  # what has no place is of the reader, which found no fault above
         raise UnreadableError(" ".join(str(error).split()), Mark(1, 1)) from None
