@@ -3,6 +3,7 @@
 `python` is executed, all blocks of a document in one namespace; one that defines `config` is also loaded as
 a configuration. A `text` block right after it is what it prints. `yaml` is a configuration, or a part of one
 that is completed before the loader reads it. In `sh` every command has to exist and to take its arguments.
+`json` and `toml` are files of other programs, and only have to be legal.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
 import re
 import shlex
 import tomllib
@@ -25,7 +27,7 @@ from switchgear.cli.parser import build_parser
 from switchgear.gateway.config import GatewayConfig, load_config
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 MANIFEST = ROOT / "examples" / "kubernetes" / "switchgear.yaml"
 
 _execute = PythonEvaluator()
@@ -53,6 +55,8 @@ class _Blocks:
             "text": self._text,
             "yaml": self._yaml,
             "sh": self._sh,
+            "json": lambda example: json.loads(str(example.parsed)),
+            "toml": lambda example: tomllib.loads(str(example.parsed)),
         }
 
     def _python(self, example: Example) -> None:
