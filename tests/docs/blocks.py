@@ -55,8 +55,8 @@ class _Blocks:
             "text": self._text,
             "yaml": self._yaml,
             "sh": self._sh,
-            "json": lambda example: json.loads(str(example.parsed)),
-            "toml": lambda example: tomllib.loads(str(example.parsed)),
+            "json": self._json,
+            "toml": self._toml,
         }
 
     def _python(self, example: Example) -> None:
@@ -82,6 +82,14 @@ class _Blocks:
             words = shlex.split(line, comments=True)
             if words:
                 _COMMANDS[words[0]](words[1:])
+
+    def _json(self, example: Example) -> None:
+        self._printed = None
+        json.loads(str(example.parsed))
+
+    def _toml(self, example: Example) -> None:
+        self._printed = None
+        tomllib.loads(str(example.parsed))
 
 
 def read_config(file: Path, text: str) -> GatewayConfig:
