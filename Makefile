@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench
+.PHONY: help setup demo test test-pythons lint format bench docs dist
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,21 @@ demo: $(READY) ## the gateway before three services that fail on a schedule: mak
 
 test: $(READY) ## all tests (at most five minutes on two cores)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# With names or paths of other interpreters: make test-pythons PYTHONS="python3.13 /opt/python3.14/bin/python3"
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
+test-pythons: ## all tests with every Python that is there, each in a .venv of its own
+	@for python in $(PYTHONS); do \
+	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || { echo "$$python: not there"; continue; }; \
+	  echo "== Python $$version"; \
+	  $(MAKE) --no-print-directory test PYTHON="$$python" VENV="build/venv-$$version" || exit 1; \
+	done
+
+docs: $(READY) ## the site, into build/docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+
+dist: $(READY) ## source distribution and wheel, into dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
 
 lint: $(READY) ## ruff, mypy strict, pyright strict
 	$(BIN)/ruff check .

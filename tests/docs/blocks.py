@@ -27,7 +27,7 @@ from switchgear.cli.parser import build_parser
 from switchgear.gateway.config import GatewayConfig, load_config
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 MANIFEST = ROOT / "examples" / "kubernetes" / "switchgear.yaml"
 
 _execute = PythonEvaluator()
@@ -136,8 +136,8 @@ def _make(arguments: list[str]) -> None:
 def _pip(arguments: list[str]) -> None:
     assert arguments[0] == "install"
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for extra in re.findall(r"\[(.*?)\]", " ".join(arguments)):
-        assert extra in extras
+    for asked in re.findall(r"\[(.*?)\]", " ".join(arguments)):
+        assert set(asked.split(",")) <= set(extras)
 
 
 def _python(arguments: list[str]) -> None:

@@ -35,11 +35,6 @@ def test_every_link_leads_somewhere(document):
             assert not anchor or anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=name_of)
-def test_the_readme_leads_to_every_page(page):
-    assert f"]({name_of(page)})" in (ROOT / "README.md").read_text()
-
-
 def anchors(document: Path) -> set[str]:
     """The anchors of a document's headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)

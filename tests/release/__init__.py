@@ -1,0 +1,1 @@
+"""What is released: the packages, and what of them is public."""
