@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from switchgear.gateway.merge import UnmergeableError, merge, merged_status, read_members
 
-DEEP = b"[" * 5000 + b"]" * 5000
+DEEP = b"[" * 100_000 + b"]" * 5000
 
 
 def merged(*bodies: bytes) -> bytes:
