@@ -34,28 +34,37 @@ class CircuitServer:
         self._store = store
         self._path = path
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._closed = False
         # Where a feed stands means nothing to another server at this path: it would skip changes in silence.
         self._era = secrets.token_hex(4)
 
     async def start(self) -> None:
         """Listen. A socket that a predecessor has left at the path is replaced."""
-        self._server = await asyncio.start_unix_server(self._connected, self._path)
+        self._server = await asyncio.start_unix_server(self._accept, self._path)
 
     async def aclose(self) -> None:
         """End all connections and remove the socket. Safe to call twice."""
+        self._closed = True
         if self._server is not None:
             self._server.close()
-        for connection in self._connections:
+        for connection, writer in self._connections.items():
             connection.cancel()
+            writer.transport.abort()  # here: a task that is cancelled before its first step never runs
         if self._connections:
             await asyncio.wait(self._connections)
         self._path.unlink(missing_ok=True)
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: the connection has to be known in the same step, or `aclose` would miss it.
+        if self._closed:
+            writer.transport.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._connected(reader, writer))
+        self._connections[task] = writer
+        task.add_done_callback(self._connections.pop)
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
         try:
             # The end of the other side, in any form, is the normal end; cancelled is what `aclose` does.
             with contextlib.suppress(
@@ -64,7 +73,6 @@ class CircuitServer:
                 await self._serve(reader, writer)
         finally:
             writer.transport.abort()
-            self._connections.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
