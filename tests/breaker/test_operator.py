@@ -156,14 +156,38 @@ def test_shadow_never_rejects_and_counts_what_it_would_have(
     caller.fail(breaker, 2)
     caller.acquire(breaker).cancel()
     seen = breaker.snapshot()
-    assert (seen.state, seen.shadow, seen.would_have_rejected) == ("open", True, ShadowCounts(3, 2, 1))
+    assert (seen.state, seen.shadow, seen.would_have_rejected) == ("open", True, ShadowCounts(3, 2, 1, 7))
     clock.advance(30)
     probe, beside = caller.acquire(breaker), caller.acquire(breaker)
     assert (probe.probe, beside.probe, breaker.state) == (True, False, "half-open")
     beside.failure(Boom())
     assert breaker.state == "half-open"
     probe.success()
-    assert (breaker.state, breaker.snapshot().would_have_rejected) == ("closed", ShadowCounts(3, 3, 1))
+    assert (breaker.state, breaker.snapshot().would_have_rejected) == ("closed", ShadowCounts(3, 3, 1, 8))
+
+
+def test_precision_and_recall_of_a_shadow_circuit(make: Make, clock: ManualClock, caller: SyncCaller) -> None:
+    breaker = make(mode="shadow", failure_threshold=2, reset_timeout=30)
+    counts = breaker.snapshot().would_have_rejected
+    assert (counts.precision, counts.recall) == (None, None)
+    caller.fail(breaker)
+    caller.call(breaker)
+    counts = breaker.snapshot().would_have_rejected
+    assert (counts.all_failures, counts.precision, counts.recall) == (1, None, 0.0)
+    caller.fail(breaker, 2)  # opens it
+    caller.fail(breaker, 3)
+    caller.call(breaker)
+    clock.advance(30)
+    caller.fail(breaker)  # a probe, which would not have been rejected
+    assert breaker.snapshot().would_have_rejected == ShadowCounts(success=1, failure=3, all_failures=7)
+    counts = breaker.snapshot().would_have_rejected
+    assert (counts.rejections, counts.precision, counts.recall) == (4, 3 / 4, 3 / 7)
+
+
+def test_an_enforcing_circuit_keeps_no_shadow_counts(make: Make, caller: SyncCaller) -> None:
+    breaker = make(failure_threshold=2)
+    caller.fail(breaker, 2)
+    assert breaker.snapshot().would_have_rejected == ShadowCounts()
 
 
 def test_shadow_passes_even_when_forced_open(make: Make, caller: SyncCaller) -> None:

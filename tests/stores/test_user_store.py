@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, CircuitState, Switchgear
+from switchgear.breaker.state import ShadowCounts
 from switchgear.stores.coordinator import Coordinator
 from switchgear.stores.operations import Operation
 from switchgear.stores.sharing import flush
@@ -210,6 +211,7 @@ def test_a_shadow_circuit_has_a_key_of_its_own(store: UserStore, fail: Fail) -> 
     breaker = CircuitBreaker("x", store=store, failure_threshold=2, mode="shadow")
     assert fail(breaker, 4) == 4
     assert breaker.state == "open"
+    assert breaker.snapshot().would_have_rejected == ShadowCounts(failure=2, all_failures=4)
     eventually(lambda: store.circuit("x#shadow").state == "open")
     assert "x" not in store.circuits
 

@@ -59,6 +59,7 @@ class Circuit:
         "_listeners",
         "_lock",
         "_release",
+        "_shadow",
         "_shed",
         "_slow_after",
         "calm",
@@ -97,6 +98,7 @@ class Circuit:
         slow = policy.slow_call_duration
         self._slow_after = math.inf if slow is None else seconds(slow)
         self.timed = slow is not None
+        self._shadow = policy.shadow
         self.reads_results = policy.failure_if is not None
         # Whether the type alone tells a failure: no predicate has to be asked.
         self.plain = policy.failure_on is Exception and not policy.ignore and policy.retry_after_from is None

@@ -104,6 +104,8 @@ class LocalCircuit(Circuit):
             if outcome is FAILURE:
                 self._last_failure_at = now
                 self._last_failure = failure or self._last_failure
+            if self._shadow:
+                self._shed = self._shed.plus(outcome, shed=isinstance(grant, Shed))
             if grant is not self.era or outcome is INCONCLUSIVE:
                 told = self._settle_other(grant, Result(outcome, slow, retry_after, self._draw()), now)
             else:
@@ -140,7 +142,7 @@ class LocalCircuit(Circuit):
     def fail(self, grant: Grant, started: float, error: BaseException, text: str) -> None:
         now = self.now()
         failure = (type(error), text)
-        short = len(text) <= LONGEST_KEPT
+        plain = len(text) <= LONGEST_KEPT and not self._shadow  # there `settle` counts every failure
         acquire, leave = self._acquire, self._release
         acquire()
         counts = self._counts
@@ -148,7 +150,7 @@ class LocalCircuit(Circuit):
             type(counts) is Run
             and (failures := counts.failures + 1) < counts.limit
             and grant is self.era
-            and short
+            and plain
             and not self._busy
         ):
             counts.failures = failures
@@ -179,7 +181,6 @@ class LocalCircuit(Circuit):
         if result.outcome is not INCONCLUSIVE:
             self._cancelled = 0
         if isinstance(grant, Shed):
-            self._shed = self._shed.plus(result.outcome)
             return _nothing
         return self._told(self._machine.settle(grant, result, now), now)
 

@@ -18,15 +18,42 @@ class CircuitState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShadowCounts:
-    """Calls that a shadow circuit let through and an enforcing one would have rejected, by how they ended."""
+    """Calls that a shadow circuit let through and an enforcing one would have rejected, by how they ended.
+
+    Only calls that have ended count. The counts are of this process, since the breaker was made.
+    """
 
     success: int = 0
     failure: int = 0
     inconclusive: int = 0
+    all_failures: int = 0
+    """All calls that failed: those that would have been rejected, and those that would not."""
 
-    def plus(self, outcome: str) -> ShadowCounts:
-        """One more, by the name of its outcome."""
-        return replace(self, **{outcome: getattr(self, outcome) + 1})
+    @property
+    def rejections(self) -> int:
+        """Calls that would have been rejected."""
+        return self.success + self.failure + self.inconclusive
+
+    @property
+    def precision(self) -> float | None:
+        """The share of would-be rejections that in truth failed; `None` when there were none."""
+        return share(self.failure, self.rejections)
+
+    @property
+    def recall(self) -> float | None:
+        """The share of all failures that rejections would have avoided; `None` when nothing failed."""
+        return share(self.failure, self.all_failures)
+
+    def plus(self, outcome: str, *, shed: bool) -> ShadowCounts:
+        """One more call, by the name of its outcome. `shed`: it would have been rejected."""
+        failed = outcome == "failure"
+        counts = replace(self, all_failures=self.all_failures + failed) if failed else self
+        return replace(counts, **{outcome: getattr(counts, outcome) + 1}) if shed else counts
+
+
+def share(part: int, whole: int) -> float | None:
+    """A part of a whole; `None` of nothing."""
+    return part / whole if whole else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +82,7 @@ class CircuitBreakerSnapshot:
     shadow: bool = False
     """Whether nothing is rejected: `state` is then what it would be."""
     would_have_rejected: ShadowCounts = ShadowCounts()
-    """In shadow mode: the calls that would have been rejected."""
+    """In shadow mode: the calls that would have been rejected, beside all that failed."""
     own: bool = False
     """Whether only this process's own evidence holds the circuit open."""
     limits: tuple[str, ...] = ()

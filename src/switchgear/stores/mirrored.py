@@ -199,9 +199,9 @@ class MirroredCircuit(DeferringCircuit):
             self._last_failure_at = now
             if failure is not None:
                 self._last_failure = failure
-        if isinstance(grant, Shed):
-            self._shed = self._shed.plus(result.outcome)
-        else:
+        if self._shadow:
+            self._shed = self._shed.plus(result.outcome, shed=isinstance(grant, Shed))
+        if not isinstance(grant, Shed):
             if isinstance(grant, Leased):
                 self._mirror.last_failure = self.last_failure or ""
             self._mirror.settle(grant, result, now)
