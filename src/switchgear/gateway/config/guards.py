@@ -51,13 +51,14 @@ def guard_of(found: Found | None) -> Guard | None:
     if found is None or found.value is None:
         return None
     values: Values = found.value
-    policy = _policy(values)
+    policy = policy_of(values)
     if policy is None:
         return None
     return Guard(policy, found.place, values.found.get("name"), values.pick("error_status", "error_body"))
 
 
-def _policy(values: Values) -> CircuitBreakerPolicy | None:
+def policy_of(values: Values) -> CircuitBreakerPolicy | None:
+    """The policy that the keys of a `circuitBreaker` come to, or `None` after what is wrong was told."""
     fields = _policy_fields(values)
     problems = find_problems(fields)
     if values.wrong:  # what a field asks of another says nothing while that other is wrong by itself

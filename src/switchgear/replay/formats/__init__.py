@@ -1,0 +1,1 @@
+"""The kinds of log that can be read, a module each: from lines to calls by key."""

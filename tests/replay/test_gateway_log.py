@@ -1,0 +1,74 @@
+"""The log of a real gateway before services that fail on schedule, replayed under the same policies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+from examples.demo.__main__ import PATHS
+from examples.demo.services import SERVICES, running
+from examples.demo.traffic import Traffic
+
+from switchgear import TransitionEvent
+from switchgear.gateway.config import load_config
+from switchgear.gateway.config.model import LogConfig
+from switchgear.gateway.server import Gateway
+from switchgear.replay.policies import Policies, load_policies
+from switchgear.replay.reading import opened
+from switchgear.replay.run import replay
+
+FILE = Path(__file__).parents[2] / "examples" / "demo" / "gateway.yaml"
+PACE = 2.5
+"""How much faster than in the demo the services' schedules go."""
+SECONDS = 5.5
+RATE = 150.0
+
+
+async def demonstrate(log: Path) -> tuple[dict[str, str], list[TransitionEvent]]:
+    """Runs the demo in a hurry, and gives the environment of its file and what the gateway told."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    events: list[TransitionEvent] = []
+    async with contextlib.AsyncExitStack() as stack:
+
+        def elapsed() -> float:
+            return (loop.time() - start) * PACE
+
+        ports = {s.name: await stack.enter_async_context(running(s, elapsed)) for s in SERVICES}
+        environ = {f"{name.upper()}_PORT": str(port) for name, port in ports.items()}
+        config = load_config(FILE, {**environ, "GATEWAY_PORT": "0"}).config
+        assert config is not None
+        gateway = Gateway(replace(config, log=LogConfig(access=str(log))))
+        await gateway.start()
+        stack.push_async_callback(gateway.close)
+        gateway.circuits.on_transition(events.append)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(Traffic(gateway.address, PATHS, RATE).run(), SECONDS)
+        await gateway.drain()
+    return environ, events
+
+
+def test_replay_gives_the_transitions_that_the_gateway_told(tmp_path):
+    log = tmp_path / "access.log"
+    environ, events = asyncio.run(demonstrate(log))
+    policies = load_policies(FILE, environ)
+    assert isinstance(policies, Policies)
+    with opened(str(log)) as source:
+        reader, lanes, failed = replay(source, [policies])
+    assert (failed, reader.broken.count, reader.without_key) == (None, 0, 0)
+    told = defaultdict(list)
+    for event in events:
+        told[event.name].append((event.from_state.value, event.to_state.value, event.rule.value, event.at))
+    assert len(told) == 3
+    for key, moves in told.items():
+        history = lanes.by_key[key].tracks[0].history
+        assert [move[:3] for move in moves] == [
+            (move.from_state, move.to_state, move.rule) for move in history.moves
+        ]
+        for (*_, at), move in zip(moves, history.moves, strict=True):
+            assert abs(move.at - at) < 0.25
+        # What it rejected in truth is in the log as such, and hardly any other call would have been.
+        assert history.rejections.all <= 5
