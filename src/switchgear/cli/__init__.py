@@ -47,10 +47,10 @@ def _run(args: argparse.Namespace) -> int:
             from switchgear.cli import schema
 
             return schema.run(args)
-        case "store":
-            from switchgear.cli import store
+        case "replay":
+            from switchgear.cli import replay
 
-            return store.run(args)
+            return replay.run(args)
         case _:
             from switchgear.cli import store
 

@@ -28,6 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_check(commands)
     commands.add_parser("schema", help="print the JSON Schema of configurations", allow_abbrev=False)
     _add_store(commands)
+    _add_replay(commands)
     return parser
 
 
@@ -60,6 +61,38 @@ def _add_store(commands: _Commands) -> None:
     init.add_argument("--print", action="store_true", dest="print_only", help="print the statements only")
 
 
+def _add_replay(commands: _Commands) -> None:
+    replay = commands.add_parser("replay", help="run an access log through a policy", allow_abbrev=False)
+    replay.add_argument("log", metavar="LOG", help="the log, plain or gzip; - for standard input")
+    replay.add_argument(
+        "--policy", required=True, metavar="FILE", help="keys of circuitBreaker, or a gateway's file"
+    )
+    replay.add_argument("--against", metavar="FILE", help="a second policy, shown beside the first")
+    replay.add_argument(
+        "--format", choices=("json", "combined", "csv"), help="what the log is [told by its first lines]"
+    )
+    replay.add_argument(
+        "--key",
+        metavar="KEY",
+        help="what makes one circuit: circuit, route, service, host, path, client, all, or the name of a "
+        "member or column [circuit; all of a combined log]",
+    )
+    replay.add_argument(
+        "--time", choices=("end", "start"), default="end", help="when a line's time was taken [end]"
+    )
+    replay.add_argument(
+        "--reorder",
+        type=_seconds,
+        default=60.0,
+        metavar="TIME",
+        help="how far out of order lines may be [60s]",
+    )
+    replay.add_argument("--openings", type=_lines, default=10, metavar="N", help="listed for each key [10]")
+    replay.add_argument("--max-broken", type=_lines, metavar="N", help="exit with 1 for more broken lines")
+    replay.add_argument("--json", action="store_true", help="print the report as JSON")
+    replay.add_argument("--html", metavar="FILE", help="write the report with plots, as one page")
+
+
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the configuration: .yaml, .json, .toml or .py")
 
@@ -70,6 +103,17 @@ def _port(text: str) -> int:
 
 def _workers(text: str) -> int:
     return _integer(text, 1, 1024)
+
+
+def _lines(text: str) -> int:
+    return _integer(text, 0, 999_999_999)
+
+
+def _seconds(text: str) -> float:
+    number = text.removesuffix("s")
+    if not (number.isascii() and number.isdigit() and text != number and 1 <= int(number[:9]) <= 86400):
+        raise argparse.ArgumentTypeError(f"found {text!r}; allowed 1s to 86400s")
+    return float(number)
 
 
 def _integer(text: str, low: int, high: int) -> int:
