@@ -84,9 +84,10 @@ def test_a_dense_log_holds_no_more_calls_than_the_bound(monkeypatch):
 def test_keys_are_bounded(monkeypatch):
     monkeypatch.setattr(module, "MOST_KEYS", 2)
     result = lanes()
-    result.add({"a": [(1.0, 0.5, SUCCESS)], "b": [(1.0, 0.5, SUCCESS)], "c": [(1.0, 0.5, SUCCESS)] * 3}, 1.0)
+    call = (1.0, 0.5, SUCCESS)
+    result.add({"a": [call], "a" * 2000: [call] * 2, "b": [call], "c": [call] * 3}, 1.0)
     result.finish()
-    assert (sorted(result.by_key), result.beyond) == (["a", "b"], 3)
+    assert (sorted(result.by_key), result.beyond) == (["a", "b"], 5)
 
 
 def test_a_key_without_a_policy_is_counted_by_name():

@@ -113,6 +113,13 @@ def test_a_call_that_was_rejected_in_truth_is_neither_probe_nor_rejection_nor_ev
     assert history.rejections.all == 0
 
 
+def test_a_success_leaves_the_window_by_its_own_time():
+    policy = CircuitBreakerPolicy(failure_rate=0.5, minimum_calls=2, window=16)
+    calls = [(0.0, -1.0, SUCCESS), (10.0, 9.0, SUCCESS), (17.0, 16.0, FAILURE)]
+    (outage,) = replayed(policy, calls).history.outages
+    assert outage.reason == "1 of 2 calls in 16 s failed (50.0%, limit 50.0%)"
+
+
 def test_a_flap_is_an_opening_soon_after_a_closing():
     policy = CircuitBreakerPolicy(failure_threshold=1, reset_timeout=2)
     soon = replayed(policy, instant("fffs" + "f")).history

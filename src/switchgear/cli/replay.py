@@ -77,7 +77,7 @@ def _run(args: argparse.Namespace, source: Source, policies: Sequence[Policies])
         _write(args, done)
     except OSError as error:
         return _fail(f"{args.html}: {error.strerror or error}", 1)
-    print(f"{done.lines:,} lines in {took:.1f} s ({done.lines / took:,.0f} lines/s)", file=sys.stderr)
+    print(f"{done.lines:,} lines in {took:.2f} s ({done.lines / took:,.0f} lines/s)", file=sys.stderr)
     if failed is not None:
         return _fail(str(failed), 1)
     if args.max_broken is not None and done.broken.count > args.max_broken:

@@ -26,6 +26,8 @@ MOST_WAITING: Final = 200_000
 """Calls that are held in memory at once; beyond it the bound on time shrinks."""
 MOST_KEYS: Final = 10_000
 """Keys that are followed; calls of others are counted."""
+LONGEST_KEY: Final = 1024
+"""Characters."""
 MOST_PLOTTED: Final = 100
 STEP: Final = 50_000
 """Calls after which the tracks go on."""
@@ -93,7 +95,7 @@ class Lanes:
         self.without_policy: Counter[str] = Counter()
         """Calls by key of which no policy knows."""
         self.beyond = 0
-        """Calls of keys beyond the bound."""
+        """Calls of keys beyond the bounds."""
         self.first = math.inf
         """The earliest end of the first calls: about the beginning of the log."""
         self.last = -math.inf
@@ -129,14 +131,14 @@ class Lanes:
     def _open(self, key: str) -> Lane | None:
         found = [policy_of(key) for policy_of in self._policies]
         known = [policy for policy in found if policy is not None]
-        if len(known) < len(found) or len(self.by_key) >= MOST_KEYS:
+        if len(known) < len(found) or len(self.by_key) >= MOST_KEYS or len(key) > LONGEST_KEY:
             return None
         timeline = Timeline() if len(self.by_key) < self._plotted else None
         lane = self.by_key[key] = Lane([Track(policy, self._tolerance) for policy in known], timeline)
         return lane
 
     def _leave_out(self, key: str, calls: int) -> None:
-        if len(self.by_key) < MOST_KEYS and len(self.without_policy) < MOST_KEYS:
+        if len(self.by_key) < MOST_KEYS and len(self.without_policy) < MOST_KEYS and len(key) <= LONGEST_KEY:
             self.without_policy[key] += calls
         else:
             self.beyond += calls

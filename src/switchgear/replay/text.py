@@ -58,7 +58,7 @@ def _left_out(report: Report) -> Iterator[tuple[int, str, str]]:
     yield report.lost, "line", "missing, as the log itself says"
     yield report.without_key, "call", "left out: no key"
     yield report.without_policy.total(), "call", f"left out: no policy for {names}"
-    yield report.beyond, "call", f"left out: of keys beyond the first {MOST_KEYS:,}"
+    yield report.beyond, "call", f"left out: of keys beyond the first {MOST_KEYS:,}, or too long"
     yield report.late, "call", f"left out: more than {bound} out of order"
     yield report.long, "call", f"of more than {bound}, taken to have begun later than they did"
     yield report.without_duration, "call", "without a duration, taken to be instant"

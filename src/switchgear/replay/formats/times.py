@@ -58,10 +58,13 @@ class Moments:
 
     def read(self, text: str) -> float:
         """As `moment`."""
-        try:
-            return self._seconds[text[:19]] + float(text[19:-1])
-        except (KeyError, ValueError):
-            return self._anew(text)
+        second = self._seconds.get(text[:19])  # not `[]`: for numbers of seconds the error would cost more
+        if second is not None:
+            try:
+                return second + float(text[19:-1])
+            except ValueError:  # another form, such as one with an offset
+                pass
+        return self._anew(text)
 
     def _anew(self, text: str) -> float:
         if text[10:11] == "T" and text[-1:] == "Z" and text[19:20] == ".":
