@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import termios
+import time
 
 import pytest
 
@@ -88,6 +92,34 @@ def test_standard_input_in_a_process_of_its_own(policy):
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("standard input (csv): 40 lines, 40 calls, ")
     assert run.stderr.count("\n") == 1
+
+
+def test_ctrl_c_while_it_waits_reports_what_is_there(policy):
+    command = (sys.executable, "-m", "switchgear", "replay", "-", "--policy", policy)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdin.write(LOG.encode())
+        process.stdin.flush()
+        left = b"1"
+        while any(left):  # until it has taken all of the pipe
+            left = fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))
+            time.sleep(0.01)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out.startswith(b"standard input (csv): 40 lines, 40 calls, ")
+    assert err.endswith(b"switchgear: interrupted\n")
+
+
+def test_what_looks_at_answers_is_said_to_be_not_asked(file, capsys):
+    python = file("config = {'failureThreshold': 3, 'ignore': lambda answer: True}", "p.py")
+    assert replay(file(LOG, "x.csv"), "--policy", python) == 0
+    out, err = capsys.readouterr()
+    assert "opened after 2 s" in out
+    assert err.startswith(
+        f"{python}: warning: ignore looks at answers, which a log does not hold; it is not asked\n"
+    )
 
 
 def test_mistakes_of_both_policies_are_told_and_nothing_is_read(file, capsys):

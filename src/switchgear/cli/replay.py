@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
             return _run(args, source, policies)
     except (LogError, HeaderError, KeyNameError) as error:
         return _fail(str(error), 2)
+    except KeyboardInterrupt:  # amid the work, whose half would be no report
+        return _fail("interrupted", 1)
 
 
 def _policies(files: Sequence[str]) -> list[Policies] | None:
@@ -49,6 +51,10 @@ def _policies(files: Sequence[str]) -> list[Policies] | None:
     loaded = [load_policies(Path(file), os.environ) for file in files]
     policies = [each for each in loaded if isinstance(each, Policies)]
     if len(policies) == len(loaded):
+        for each in policies:
+            for name in each.blind:
+                why = f"{name} looks at answers, which a log does not hold; it is not asked"
+                print(f"{each.name}: warning: {why}", file=sys.stderr)
         return policies
     for mistakes in loaded:
         for mistake in mistakes if isinstance(mistakes, list) else ():

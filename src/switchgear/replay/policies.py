@@ -24,6 +24,8 @@ _WRAPPED: Final = Section(
     "policy", (Field("circuitBreaker", CIRCUIT_BREAKER, "The policy.", required=True),), models=()
 )
 
+_OF_ANSWERS: Final = ("ignore", "failure_if", "retry_after_from")
+
 
 @dataclass(frozen=True, slots=True)
 class Policies:
@@ -34,6 +36,12 @@ class Policies:
     """For every key."""
     by_key: Mapping[str, CircuitBreakerPolicy] | None = None
     """Of a gateway's circuits, by their keys, their routes' (`GET /users/{id}`) and their services' names."""
+
+    @property
+    def blind(self) -> list[str]:
+        """Fields that are functions of an answer, which a log does not hold."""
+        policies = (self.one,) if self.one is not None else (self.by_key or {}).values()
+        return [name for name in _OF_ANSWERS if any(callable(getattr(policy, name)) for policy in policies)]
 
     def of(self, key: str) -> CircuitBreakerPolicy | None:
         """The policy of a key; `None` when the gateway guards nothing of that name."""

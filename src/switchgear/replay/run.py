@@ -53,18 +53,20 @@ def _read(
     blocks: Iterator[bytes], reader: LogReader, lanes: Lanes, progress: Callable[[], object]
 ) -> LogError | None:
     line = 1
-    try:
-        for block in blocks:
-            line += reader.read(block, line)
-            lanes.add(*reader.take())
-            progress()
-    except LogError as error:
-        return error
-    except KeyboardInterrupt:  # of a log that is still being written: what is there is replayed
-        return LogError("interrupted")
-    finally:
-        reader.lines = line - 1
-    return None
+    failed = None
+    while True:
+        try:
+            block = next(blocks, b"")
+        except LogError as error:
+            failed, block = error, b""
+        except KeyboardInterrupt:  # while it waits for more: what is there is replayed
+            failed, block = LogError("interrupted"), b""
+        if not block:
+            reader.lines = line - 1
+            return failed
+        line += reader.read(block, line)
+        lanes.add(*reader.take())
+        progress()
 
 
 def tell_format(block: bytes) -> str:

@@ -59,17 +59,16 @@ class CsvReader(LogReader):
     def read(self, block: bytes, line: int) -> int:
         """Raises `HeaderError` when the first line is a header that lacks a column."""
         lines = block.decode("utf-8", "surrogateescape").split("\n")
-        place = 0
-        while self._places is None and place < len(lines):
-            row = _row(lines[place])
-            if row:
-                self._places = self._header(row)
-                if self._places is None:
-                    self._places = self._usual(row)
-                    break
-            place += 1
-        if self._places is not None:
-            self._take(lines[place:], line + place, self._places)
+        first = 0
+        if self._places is None:
+            first = next((place for place, text in enumerate(lines) if text), len(lines))
+            if first == len(lines):
+                return count_lines(block)
+            row = _row(lines[first])
+            header = self._header(row)
+            self._places = header or self._usual(row)
+            first += header is not None
+        self._take(lines[first:], line + first, self._places)
         return count_lines(block)
 
     def _header(self, row: Sequence[str]) -> _Places | None:
@@ -131,8 +130,8 @@ def _row(line: str) -> Sequence[str]:
     """The values of one line. No value holds a line's end: so one unclosed quote costs one line."""
     try:
         return next(csv.reader([line]), ())
-    except csv.Error as error:
-        raise ValueError(str(error)) from None
+    except csv.Error:  # a value that is too long: no column has such
+        return (line,)
 
 
 def _find(names: Sequence[str], allowed: Sequence[str]) -> int:

@@ -21,6 +21,10 @@ KEYS: Final = {
 """Names for `--key`; any other name is that of a member."""
 
 
+# A line may be nested more deeply than anything that is read can be.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 class _Line(Protocol):
     """What is looked at; the other members are skipped unread."""
 
@@ -78,7 +82,7 @@ class GatewayReader(LogReader):
         count = count_lines(block)
         try:
             decoded = cast("list[_Line]", self._decoder.decode_lines(block))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             decoded = []
         if len(decoded) == count:
             self._take(decoded, line, block)
@@ -91,7 +95,7 @@ class GatewayReader(LogReader):
             if text.strip():
                 try:
                     line = cast("_Line", self._decoder.decode(text))
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                except _UNREADABLE as error:
                     self.broken.add(number, str(error), text)
                 else:
                     self._take([line], number, text)

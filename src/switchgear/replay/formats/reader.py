@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from switchgear.replay.calls import SHORTEST
+from switchgear.replay.formats.times import EARLIEST, LATEST
 from switchgear.replay.lanes import Fresh
 
 MOST_SHOWN: Final = 5
@@ -71,10 +72,12 @@ class LogReader(ABC):
     def keep(self, key: str, time: float, lasted: float, code: int, after: float = 0.0) -> None:
         """Takes a call. `after`: seconds of `lasted` that followed what the circuit heard of it.
 
-        Raises `ValueError` for a duration that is none.
+        Raises `ValueError` for a time or a duration that is none.
         """
         if not 0.0 <= lasted <= LONGEST_DURATION:
             raise ValueError("no duration, or one over a year")
+        if not EARLIEST <= time < LATEST:
+            raise ValueError("no time")
         start = time if self.from_start else time - lasted
         end = start + lasted - after
         if end - start < SHORTEST:

@@ -10,7 +10,9 @@ SECONDS_KEPT: Final = 10_000
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "m": 60.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:[eE]([-+]?\d{1,3}))? ?([a-zµ]{0,2})")
-_LATEST: Final = 1e11
+EARLIEST: Final = -6e10
+"""Seconds since the epoch, in the year 68."""
+LATEST: Final = 1e11
 """Seconds since the epoch, in the year 5138: what is above it is written in a smaller unit."""
 
 
@@ -23,10 +25,10 @@ def moment(text: str) -> float:
         number = float(text)
     except ValueError:
         return _of_text(text)
-    while number >= _LATEST:
+    if not 0 <= number < LATEST * 1e9:  # nor is NaN
+        raise ValueError("no time: a number out of range")
+    while number >= LATEST:
         number /= 1000
-    if not number >= 0:  # nor is NaN
-        raise ValueError("no time")
     return number
 
 
