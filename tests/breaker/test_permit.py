@@ -111,6 +111,71 @@ def test_cancel_after_a_slow_call_is_a_failure(
     assert breaker.state == state
 
 
+def test_an_ignored_call_is_no_evidence_however_long_it_lasted(
+    make: Make, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    breaker = make(failure_threshold=1, slow_call_duration=2)
+    for _ in range(30):
+        permit = breaker.acquire()
+        clock.advance(60)
+        permit.ignore()
+    assert (breaker.state, breaker.snapshot().failure_count) == ("closed", 0)
+    assert caplog.messages == []  # nobody gave up: no advice about timeouts
+
+
+def test_an_ignored_probe_gives_its_place_back(make: Make, clock: ManualClock) -> None:
+    breaker = make(slow_call_duration=2)
+    SyncCaller().open(breaker)
+    clock.advance(30)
+    probe = breaker.acquire()
+    clock.advance(3)
+    probe.ignore()
+    assert breaker.state == "half-open"
+    breaker.acquire().success()
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize(
+    ("waits", "reading", "slow"),
+    [((1, 1), 60, False), ((2.5, 1), 0, True), ((2.5, 1), 60, True), ((1, 2.5), 0, True), ((2, 2), 0, False)],
+)
+def test_each_wait_of_a_stream_is_timed_by_itself(
+    make: Make, clock: ManualClock, waits: tuple[float, float], reading: float, slow: bool
+) -> None:
+    breaker = make(slow_call_rate=1.0, minimum_calls=1, slow_call_duration=2)
+    permit = breaker.acquire()
+    for wait in waits:
+        permit.resume()
+        clock.advance(wait)
+        permit.pause()
+        clock.advance(reading)
+    permit.success()
+    assert breaker.state == ("open" if slow else "closed")
+
+
+@pytest.mark.parametrize(("waited", "state"), [(2.0, "closed"), (2.5, "open")])
+def test_a_stream_that_is_given_up_was_slow_if_its_last_wait_was(
+    make: Make, clock: ManualClock, waited: float, state: str
+) -> None:
+    breaker = make(failure_threshold=1, slow_call_duration=2)
+    permit = breaker.acquire()
+    permit.pause()
+    clock.advance(60)
+    permit.resume()
+    clock.advance(waited)
+    permit.cancel()
+    assert breaker.state == state
+
+
+def test_what_an_upstream_asks_for_is_read_from_exceptions_and_not_from_texts(make: Make) -> None:
+    read: list[object] = []
+    breaker = make(retry_after_from=read.append)
+    breaker.acquire().failure("status 503")
+    assert read == []
+    breaker.acquire().failure(error := Boom("down"))
+    assert read == [error]
+
+
 def test_a_permit_as_a_context_manager(make: Make) -> None:
     breaker = make(failure_threshold=1, ignore=KeyError)
     with breaker.acquire():

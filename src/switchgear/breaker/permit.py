@@ -10,6 +10,7 @@ from typing import Self
 from switchgear.breaker.circuit import UNTIMED, Circuit, Grant
 from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS, Leased, Outcome
 from switchgear.breaker.outcome import asked_for, is_cancellation, judge_error
+from switchgear.breaker.policy import seconds
 from switchgear.breaker.state import CircuitState
 from switchgear.errors import CircuitOpenError
 
@@ -57,12 +58,12 @@ class Permit:
         """The call failed, whatever the policy would say of `error`.
 
         `retry_after`: seconds that the upstream asks for; without it the policy's `retry_after_from` reads
-        `error`.
+        `error`, if that is an exception.
         """
         grant = self._take()
         if grant is None:
             return
-        if retry_after is None and error is not None:
+        if retry_after is None and isinstance(error, BaseException):
             retry_after = asked_for(self._circuit.policy.retry_after_from, error)
         self._circuit.settle(grant, FAILURE, self._started, error, retry_after)
 
@@ -75,6 +76,32 @@ class Permit:
         grant = self._take()
         if grant is not None:
             self._circuit.cancel(grant, self._started)
+
+    def ignore(self) -> None:
+        """The call says nothing about the service, however long it lasted: it ended before it reached it.
+
+        As an exception of the policy's `ignore`; unlike `cancel`, nobody gave up waiting for the service.
+        """
+        grant = self._take()
+        if grant is not None:
+            self._circuit.settle(grant, INCONCLUSIVE, UNTIMED)
+
+    def pause(self) -> None:
+        """The service has answered up to here, and now it is the caller's turn: that time is not the
+        service's.
+
+        For answers that come in pieces: with `pause` after each piece and `resume` before the next one,
+        `slow_call_duration` limits each wait for the service, and not how long a stream lasts or how slowly
+        it is read. A call that was slow stays so.
+        """
+        slow = self._circuit.policy.slow_call_duration
+        if slow is not None and self._circuit.now() - self._started <= seconds(slow):
+            self._started = UNTIMED
+
+    def resume(self) -> None:
+        """The caller waits for the service again, which is timed anew (`pause`)."""
+        if self._started == UNTIMED and self._circuit.timed:
+            self._started = self._circuit.now()
 
     def raised(self, error: BaseException) -> None:
         """The call raised `error`: failure, answer or no evidence, as the policy says."""
