@@ -16,7 +16,7 @@ Q = TypeVar("Q")  # a request
 A = TypeVar("A")  # an answer to one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Host(Generic[Q, A]):
     """What is to be known of a host library."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -67,6 +68,9 @@ class Reading:
         self._good_at = now() + patience if permit.probe else None
         self._spent = False
         permit.pause()
+        # Of a response that is thrown away, such as one of which only the status was wanted. No `__del__`:
+        # responses sit in cycles, whose parts are finalised in any order, and the permit's turn could be first.
+        weakref.finalize(self, permit.success).atexit = False
 
     def __enter__(self) -> None:
         self._permit.resume()
@@ -89,10 +93,6 @@ class Reading:
 
     def abandoned(self) -> None:
         """The reader wants no more of it; nothing, if the body has ended or broken before."""
-        self._permit.success()
-
-    def __del__(self) -> None:
-        # Of a response that is thrown away, such as one of which only the status was wanted.
         self._permit.success()
 
     def _broke(self, error: BaseException) -> None:

@@ -1,0 +1,1 @@
+"""HTTP clients with circuits, against real servers that fail on command."""
