@@ -69,7 +69,7 @@ class Reading:
         self._spent = False
         permit.pause()
         # Of a response that is thrown away, such as one of which only the status was wanted. No `__del__`:
-        # responses sit in cycles, whose parts are finalised in any order, and the permit's turn could be first.
+        # responses sit in cycles, whose parts are finalised in any order, and the permit could come first.
         weakref.finalize(self, permit.success).atexit = False
 
     def __enter__(self) -> None:
