@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pythons lint format bench docs dist
+.PHONY: help setup demo test test-hosts test-pythons lint format bench docs dist
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: $(READY) ## the gateway before three services that fail on a schedule: mak
 
 test: $(READY) ## all tests (at most five minutes on two cores)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-hosts: $(READY) ## integrations with the oldest and newest hosts (minutes): make test-hosts ARGS="httpx"
+	$(BIN)/python -m tests.hosts $(ARGS)
 
 # With names or paths of other interpreters: make test-pythons PYTHONS="python3.13 /opt/python3.14/bin/python3"
 PYTHONS ?= python3.11 python3.12 python3.13 python3.14

@@ -27,5 +27,12 @@ def rejection_headers(error: CircuitOpenError) -> dict[str, str]:
 
 
 def rejection_body(error: CircuitOpenError) -> bytes:
-    """A problem (RFC 9457) whose detail is the rejection's message."""
-    return json.dumps({"title": REASON, "status": STATUS, "detail": str(error)}).encode()
+    """A problem (RFC 9457) whose detail is the rejection's message; `error` is where several APIs have it."""
+    detail = str(error)
+    problem = {
+        "title": REASON,
+        "status": STATUS,
+        "detail": detail,
+        "error": {"type": "circuit_open", "message": detail},
+    }
+    return json.dumps(problem).encode()
