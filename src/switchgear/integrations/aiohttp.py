@@ -122,7 +122,7 @@ class _Body:
     def set_exception(self, *args: Any) -> None:
         # What a response does to its content when it is closed or released.
         self._stream.set_exception(*args)
-        self._reading.abandoned()
+        self._reading.ended()
 
     # Iterators that read through the methods above.
     def __aiter__(self) -> Any:
@@ -151,5 +151,4 @@ _AIOHTTP: Final = Host[aiohttp.ClientRequest, aiohttp.ClientResponse](
     rejection=lambda error, request: CircuitOpenClientError(*error.args),
     response=None,
     failures=(aiohttp.ClientError, TimeoutError),
-    local=(aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.TooManyRedirects),
 )

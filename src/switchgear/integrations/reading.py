@@ -44,8 +44,8 @@ def _failure(policy: CircuitBreakerPolicy, response: object, status: int) -> str
 class Reading:
     """A call whose answer had a good head, and whose body decides.
 
-    `with reading:` goes around each wait for a piece; an error in there is the call's end. `ended()` after
-    the last piece, `abandoned()` when the reader wants no more.
+    `with reading:` goes around each wait for a piece; an error in there is the call's end. Otherwise it ends
+    by `ended()`, the first time.
 
     A body that is not read to its end, by choice, is a success: the service answered as long as it was asked
     to. It can't be no evidence, since then a probe whose answer is never read would not close the circuit.
@@ -88,11 +88,7 @@ class Reading:
             self._permit.success()
 
     def ended(self) -> None:
-        """The whole body has come."""
-        self._permit.success()
-
-    def abandoned(self) -> None:
-        """The reader wants no more of it; nothing, if the body has ended or broken before."""
+        """The whole body has come, or its reader wants no more of it."""
         self._permit.success()
 
     def _broke(self, error: BaseException) -> None:

@@ -149,7 +149,7 @@ class _Body:
         try:
             end()
         finally:
-            self._reading.abandoned()
+            self._reading.ended()
 
     _watches: ClassVar[dict[str, Callable[..., Any]]] = {
         **dict.fromkeys(("read", "read1", "readinto", "readline", "readlines"), _read),

@@ -107,7 +107,7 @@ class Body:
         try:
             self._stream.close()
         finally:
-            self._reading.abandoned()
+            self._reading.ended()
 
 
 class AsyncBody:
@@ -131,7 +131,7 @@ class AsyncBody:
         try:
             await self._stream.aclose()
         finally:
-            self._reading.abandoned()
+            self._reading.ended()
 
 
 class GuardedTransport(Generic[Q, A, T]):

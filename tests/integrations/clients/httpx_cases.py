@@ -195,3 +195,15 @@ class TransportCases:
                     break
                 assert hosts[service.origin].snapshot().failure_count == 1
             assert hosts[service.origin].snapshot().failure_count == 0
+
+    async def test_a_response_whose_judgement_fails_is_closed(self, service: Service, make: Make) -> None:
+        responses = []
+        hosts = make(failure_if=lambda response: responses.append(response) or 1 // 0)
+        with self.client(hosts) as client, pytest.raises(ZeroDivisionError):
+            client.get(service.url)
+        inner = self.library.AsyncHTTPTransport(verify=CONTEXT)
+        transport = self.integration.AsyncCircuitBreakerTransport(hosts, inner)
+        async with self.library.AsyncClient(transport=transport) as client:
+            with pytest.raises(ZeroDivisionError):
+                await client.get(service.url)
+        assert [response.is_closed for response in responses] == [True, True]

@@ -188,3 +188,14 @@ async def test_a_web_socket_ends_with_its_handshake(make: Make, clock: ManualClo
             assert breaker.state == "closed"
             await socket.send_str("hello")
             assert await socket.receive_str() == "hello"
+
+
+async def test_a_response_that_is_released_is_over(service: Service, make: Make) -> None:
+    hosts = make()
+    hosts[service.origin].acquire().failure()
+    service.behaviour = hang_in_body
+    async with session(hosts) as client:
+        response = await client.get(service.url)
+        response.release()
+        assert hosts[service.origin].snapshot().failure_count == 0
+        assert response.closed

@@ -138,6 +138,14 @@ def test_such_a_stream_that_breaks_while_open_adds_nothing(
     assert probed.state == "forced-open"
 
 
+def test_time_before_the_first_piece_is_wanted_is_the_readers(make: Make, clock: ManualClock) -> None:
+    breaker = make(slow_call_rate=1.0, minimum_calls=1, slow_call_duration=2)["x"]
+    reading = Reading(GUARD, breaker, breaker.acquire(), clock.monotonic)
+    clock.advance(60)
+    reading.ended()
+    assert breaker.state == "closed"
+
+
 def test_errors_that_are_not_the_services_are_no_evidence(make: Make, clock: ManualClock) -> None:
     breaker = make(failure_threshold=1)["x"]
     reading = Reading(GUARD, breaker, breaker.acquire(), clock.monotonic)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import ProtocolError, ResponseNotChunked
 from urllib3.util import Retry
 
 from switchgear import BreakerFamily, CircuitBreaker
@@ -191,3 +191,21 @@ def test_what_is_inside_is_closed(make: Make) -> None:
     with session(make(), inner):
         pass
     assert closed == [inner]
+
+
+def test_a_response_whose_judgement_fails_is_closed(service: Service, make: Make) -> None:
+    responses = []
+    hosts = make(failure_if=lambda response: responses.append(response) or 1 // 0)
+    with session(hosts) as client, pytest.raises(ZeroDivisionError):
+        client.get(service.url)
+    assert responses[0].raw.closed
+
+
+def test_reading_in_a_way_that_does_not_fit_is_no_evidence(service: Service, make: Make) -> None:
+    hosts = make(failure_threshold=1)
+    with session(hosts) as client:
+        response = client.get(service.url, stream=True)
+        with pytest.raises(ResponseNotChunked):
+            list(response.raw.read_chunked())
+        response.close()
+    assert hosts[service.origin].snapshot().failure_count == 0
