@@ -71,12 +71,13 @@ def observed(circuit: Circuit, observers: tuple[CallObserver, ...]) -> Circuit:
 class ObservedCircuit(Circuit):
     """`inner`, told to an observer. It keeps nothing by itself: there may be several for one circuit."""
 
-    __slots__ = ("_observer", "inner")
+    __slots__ = ("_observer", "_tell", "inner")
 
     def __init__(self, inner: Circuit, observer: CallObserver) -> None:
         # Not the base's: there is no lock here, no policy, and nothing to see to after a fork.
         self.inner = inner
         self._observer = observer
+        self._tell = observer.ended
         self.name = inner.name
         self.now = inner.now
         self.timed = True
@@ -126,11 +127,22 @@ class ObservedCircuit(Circuit):
 
     def succeed(self, grant: Grant, started: float) -> None:
         inner = self.inner
-        ordinary = inner.era is grant
-        late = not ordinary and inner.outdated(grant)
-        if not ordinary or inner.calm is not grant:
+        if inner.era is not grant:
+            late = inner.outdated(grant)
             inner.succeed(grant, started)
-        self._ended(grant, SUCCESS, started, late)
+            self._ended(grant, SUCCESS, started, late)
+            return
+        # What nearly every call ends with: `_ended` for an ordinary call of now.
+        if inner.calm is not grant:
+            inner.succeed(grant, started)
+        spent = self.now() - started
+        slow_after = inner.policy.slow_call_duration
+        try:
+            self._tell(
+                SUCCESS, max(0.0, spent), slow_after is not None and spent > seconds(slow_after), False
+            )
+        except Exception:
+            self._complain()
 
     def fail(self, grant: Grant, started: float, error: BaseException, text: str) -> None:
         late = self.inner.outdated(grant)
@@ -175,10 +187,10 @@ class ObservedCircuit(Circuit):
 
     def _ended(self, grant: Grant, outcome: Outcome, started: float, late: bool) -> None:
         observer = self._observer
-        spent = self.now() - started
+        spent = max(0.0, self.now() - started)  # 0 for a call that nobody waited for when it ended
         slow_after = self.inner.policy.slow_call_duration
         try:
-            observer.ended(outcome, spent, slow_after is not None and spent > seconds(slow_after), late)
+            self._tell(outcome, spent, slow_after is not None and spent > seconds(slow_after), late)
             if isinstance(grant, Leased):
                 observer.probe_settled(grant.token)
             elif isinstance(grant, Shed):
