@@ -7,7 +7,7 @@ subject's figure is the lower quartile of its rounds.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.report import table
@@ -34,9 +34,9 @@ class Series:
         return sorted(self.rounds)[len(self.rounds) // 4]
 
 
-def run() -> None:
+def run(subjects: Sequence[Subject] = SUBJECTS) -> None:
     """Measure and print."""
-    every = [series for colour in ("sync", "async") for series in _prepared(colour)]
+    every = [series for colour in ("sync", "async") for series in _prepared(colour, subjects)]
     gc.collect()
     gc.freeze()
     for _ in range(ROUNDS):
@@ -47,9 +47,9 @@ def run() -> None:
         print(table(("", *ENDS), _rows([series for series in every if series.colour == colour])))
 
 
-def _prepared(colour: str) -> list[Series]:
+def _prepared(colour: str, subjects: Sequence[Subject]) -> list[Series]:
     out = []
-    for subject in SUBJECTS:
+    for subject in subjects:
         for end in ENDS:
             try:
                 call = subject.prepare(end, colour)

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from benchmarks.report import version_of
 from benchmarks.timing import run_to_end
 from switchgear import CircuitBreaker, CircuitBreakerPolicy
+from switchgear.breaker.observed import CallObserver
 
 NEVER: Final = 1_000_000_000  # failures
 
@@ -112,8 +113,9 @@ class Minimum:
 class Ours:
     """switchgear under one policy; rejections are those of an open circuit."""
 
-    def __init__(self, name: str, **policy: Any) -> None:
+    def __init__(self, name: str, observer: Callable[[], CallObserver] | None = None, **policy: Any) -> None:
         self.name = name
+        self._observer = observer
         self._policy = policy
 
     def prepare(self, end: str, colour: str) -> Callable[[], Any]:
@@ -127,6 +129,8 @@ class Ours:
             else:
                 fields.update(failure_threshold=NEVER)
             breaker = CircuitBreaker("bench", CircuitBreakerPolicy(**fields))
+        if self._observer is not None:
+            breaker.observe(self._observer())
         return breaker(function(end, colour))
 
 
