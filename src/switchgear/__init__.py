@@ -11,6 +11,7 @@ def charge(order): ...
 from switchgear.breaker.breaker import CircuitBreaker
 from switchgear.breaker.events import TransitionEvent
 from switchgear.breaker.family import BreakerFamily
+from switchgear.breaker.observed import CallObserver
 from switchgear.breaker.owner import Switchgear
 from switchgear.breaker.permit import Permit
 from switchgear.breaker.policy import CircuitBreakerPolicy
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BreakerFamily",
+    "CallObserver",
     "CircuitBreaker",
     "CircuitBreakerPolicy",
     "CircuitBreakerSnapshot",

@@ -35,6 +35,8 @@ from switchgear.metrics.families import FAMILIES, Family, Sample
 from switchgear.metrics.histogram import BOUNDS
 from switchgear.metrics.tally import CallTally
 
+__all__ = ["SwitchgearInstrumentor", "trace_labels"]
+
 SCOPE: Final = "switchgear"
 NAMES: Final[Mapping[str, str]] = {
     "circuit_state": "circuit.state",

@@ -27,6 +27,8 @@ from switchgear.metrics.families import FAMILIES, Family, Sample
 from switchgear.metrics.histogram import BOUNDS
 from switchgear.metrics.tally import OUTCOMES, CallTally
 
+__all__ = ["SwitchgearCollector"]
+
 PREFIX: Final = "switchgear_"
 _BOUNDS: Final = (*(f"{bound:g}" if bound % 1 else f"{bound:.1f}" for bound in BOUNDS), "+Inf")
 

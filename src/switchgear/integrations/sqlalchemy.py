@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
     from sqlalchemy.pool import ConnectionPoolEntry
 
+__all__ = ["CircuitOpenOperationalError", "install", "is_outage"]
+
 OUTAGES: Final = ("08", "53", "57", "58")
 """Classes of SQLSTATE: connection, too few resources, operator intervention (a statement that was cancelled
 by its timeout is there, too), the server's system."""

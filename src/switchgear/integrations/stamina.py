@@ -20,6 +20,8 @@ from typing import cast
 
 from switchgear.errors import CircuitOpenError
 
+__all__ = ["until_probe"]
+
 Hook = Callable[[Exception], bool | float | timedelta]
 """What stamina's `on` takes: whether to retry, or how long to wait before that."""
 

@@ -28,6 +28,8 @@ from tenacity.wait import wait_base, wait_none
 
 from switchgear.errors import CircuitOpenError
 
+__all__ = ["rejection_of", "retry_if_circuit_open", "stop_if_open_longer_than", "wait_until_probe"]
+
 Seconds = float | timedelta
 
 

@@ -6,10 +6,11 @@ import gc
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -249,10 +250,11 @@ def test_a_store_that_dies_shows(registry, redis_server_to_kill):
         wait_for(lambda: Picture(registry).value("store_up", store=store) == 1, breaker)
 
 
-def wait_for(condition: Any, breaker: CircuitBreaker) -> None:
+def wait_for(condition: Any, breaker: CircuitBreaker | None = None) -> None:
     deadline = time.monotonic() + 10
     while not condition():
-        breaker.call(int)
+        if breaker is not None:
+            breaker.call(int)
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -263,6 +265,35 @@ def redis_server_to_kill() -> Iterator[Any]:
 
     with RedisServer() as server:
         yield server
+
+
+def test_what_another_process_decided_is_counted_there(registry, redis_server):
+    mine, theirs = (RedisCircuitBreakerStore(redis_server.url, prefix="decided:") for _ in range(2))
+    here, there = Switchgear(), Switchgear()
+    SwitchgearCollector(here, registry=registry)
+    with here.open(mine), there.open(theirs):
+        breaker = here.breaker("a")
+        assert breaker.ready(5)
+        there.breaker("a").force_open("maintenance")
+        wait_for(lambda: breaker.state == "forced-open")
+        now = Picture(registry)
+    assert now.value("circuit_transition_timestamp_seconds", circuit="a")
+    assert not [s for s in now.samples if s.name == "switchgear_circuit_transitions_total"]
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["private", "shared"])
+def test_the_window_is_told_in_two_counts(registry, redis_server, shared):
+    sg = Switchgear(failure_rate=0.9)
+    SwitchgearCollector(sg, registry=registry)
+    store = RedisCircuitBreakerStore(redis_server.url, prefix="window:")
+    with sg.open(store) if shared else nullcontext():
+        breaker = sg.breaker("a")
+        assert breaker.ready(5)
+        breaker.call(int)
+        fail(breaker, 2)
+        now = Picture(registry)
+    assert now.value("circuit_window_calls", circuit="a") == 3
+    assert now.value("circuit_window_failures", circuit="a") == 2
 
 
 def test_exemplars_lead_from_a_bucket_to_a_trace(clock, registry):
@@ -318,10 +349,9 @@ def test_circuits_of_one_name_are_one_label(registry):
 
 
 def test_nothing_is_registered_without_a_registry():
-    from prometheus_client import REGISTRY
-
+    before = {family.name for family in REGISTRY.collect()}
     SwitchgearCollector(Switchgear())
-    assert not [family.name for family in REGISTRY.collect() if family.name.startswith("switchgear")]
+    assert {family.name for family in REGISTRY.collect()} == before
 
 
 def test_mistakes_are_named():
