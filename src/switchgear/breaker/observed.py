@@ -8,8 +8,9 @@ only.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from switchgear.breaker.circuit import Circuit, Grant, Override, Shed
 from switchgear.breaker.events import Listener, TransitionEvent
@@ -71,7 +72,7 @@ def observed(circuit: Circuit, observers: tuple[CallObserver, ...]) -> Circuit:
 class ObservedCircuit(Circuit):
     """`inner`, told to an observer. It keeps nothing by itself: there may be several for one circuit."""
 
-    __slots__ = ("_observer", "_tell", "inner")
+    __slots__ = ("_observer", "_tell", "blocked_until", "inner")
 
     def __init__(self, inner: Circuit, observer: CallObserver) -> None:
         # Not the base's: there is no lock here, no policy, and nothing to see to after a fork.
@@ -81,7 +82,8 @@ class ObservedCircuit(Circuit):
         self.name = inner.name
         self.now = inner.now
         self.timed = True
-        self.calm = None  # no success goes by untold
+        self.calm = None  # no success goes by untold, and no rejection
+        self.blocked_until = -math.inf
 
     # What may change from call to call is the inner one's.
 
@@ -144,17 +146,17 @@ class ObservedCircuit(Circuit):
         except Exception:
             self._complain()
 
-    def fail(self, grant: Grant, started: float, error: BaseException, text: str) -> None:
+    def fail(self, grant: Grant, *args: Any, **kwargs: Any) -> None:
         late = self.inner.outdated(grant)
-        self.inner.fail(grant, started, error, text)
-        self._ended(grant, FAILURE, started, late)
+        self.inner.fail(grant, *args, **kwargs)
+        self._ended(grant, FAILURE, args[0], late)
 
     def settle(
         self,
         grant: Grant,
         outcome: Outcome,
         started: float,
-        error: BaseException | str | None = None,
+        error: Any = None,
         retry_after: float | None = None,
     ) -> None:
         late = self.inner.outdated(grant)
