@@ -154,10 +154,24 @@ def test_probes_are_told_through_their_lives(clock):
 
 def test_late_results_are_told(clock):
     breaker, tally = observed(clock, failure_threshold=1)
-    late = breaker.acquire()
+    late = [breaker.acquire() for _ in range(3)]
     fail(breaker)
-    late.failure()
-    assert counts(tally, "late_results") == {(): 1}
+    late[0].failure()
+    late[1].success()
+    late[2].cancel()
+    assert counts(tally, "late_results") == {(): 3}
+
+
+def test_probes_that_nobody_settles_are_not_kept(clock):
+    breaker, tally = observed(clock, failure_threshold=1, probe_timeout=1, reset_timeout=1)
+    fail(breaker)
+    lost = []
+    for _ in range(5):
+        clock.advance(2)
+        lost.append(breaker.acquire())
+    assert len(tally._probes) == 1
+    for permit in lost:
+        permit.cancel()
 
 
 def test_transitions_have_the_rule_for_a_reason(clock):
