@@ -16,9 +16,10 @@ def name_of(document: Path) -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_every_block_of_code_works(document, tmp_path, monkeypatch):
+def test_every_block_of_code_works(document, tmp_path, monkeypatch, redis_server):
     monkeypatch.setenv("API_KEY", "open sesame")  # what an example reads
     monkeypatch.chdir(ROOT)  # where readers stand
+    monkeypatch.setenv("REDIS_URL", f"{redis_server.url}?prefix={tmp_path.name}:")
     fences = FENCE.findall(document.read_text())[::2]
     languages = [fence for fence in fences if not fence.startswith("{")]  # the others are of the site
     assert set(languages) <= {"python", "text", "yaml", "sh", "json", "toml"}
