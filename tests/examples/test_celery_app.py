@@ -1,0 +1,30 @@
+"""The example with Celery, its worker in a thread: orders wait while payments fail, and none is lost."""
+
+import importlib
+import sys
+import time
+from uuid import uuid4
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+
+from tests.integrations.test_celery_worker import serving, until
+
+
+@pytest.mark.timeout(60)
+def test_an_order_waits_out_an_outage(monkeypatch, redis_server):
+    with serving() as service:
+        monkeypatch.setenv("REDIS_URL", redis_server.url.replace("/0", "/8"))
+        monkeypatch.setenv("PAYMENTS_URL", service.url)
+        sys.modules.pop("examples.celery_app", None)
+        example = importlib.import_module("examples.celery_app")
+        example.app.conf.task_default_queue = uuid4().hex
+        example.charge.rejection_spread_min = 0.1
+        with start_worker(example.app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
+            example.payments.force_open(expires_in=0.5)
+            example.charge.delay(7)
+            time.sleep(0.1)
+            service.works = True
+            until(lambda: service.served)
+    assert list(service.served) == [7]
+    assert service.failed == []
