@@ -21,6 +21,7 @@ def test_every_block_of_code_works(document, tmp_path, monkeypatch, redis_server
     monkeypatch.chdir(ROOT)  # where readers stand
     monkeypatch.setenv("REDIS_URL", f"{redis_server.url}?prefix={tmp_path.name}:")
     monkeypatch.setenv("BROKER_URL", "memory://")
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.integrations.django_site")
     fences = FENCE.findall(document.read_text())[::2]
     languages = [fence for fence in fences if not fence.startswith("{")]  # the others are of the site
     assert set(languages) <= {"python", "text", "yaml", "sh", "json", "toml"}

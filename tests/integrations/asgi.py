@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import uvicorn
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(app: Any, lifespan: Literal["on", "off"] = "on") -> AsyncIterator[httpx.AsyncClient]:
     """The application behind uvicorn, lifespan and all, and a client of it."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="on", log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan=lifespan, log_config=None))
     running = asyncio.create_task(server.serve())
     while not server.started:
         assert not running.done(), "it did not start"

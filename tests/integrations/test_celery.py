@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from switchgear import CircuitBreaker, CircuitOpenError, Switchgear
 from switchgear.integrations.celery import WAITED, CircuitTask, countdown_of, install
+from switchgear.stores import store_from_url
 from switchgear.testing import ManualClock
 
 
@@ -429,8 +430,12 @@ def test_a_worker_shares_and_its_processes_flush_when_they_end(app, redis_server
         payments.acquire().failure("no route to host")
     finally:
         signals.worker_process_shutdown.send(sender=None, pid=1, exitcode=0)
-    with Switchgear(namespace).open(redis_server.url) as store:
-        assert asyncio.run(store.get_state(f"{namespace}/payments")).failure_count == 1
+
+    async def counted() -> int:
+        async with store_from_url(redis_server.url) as store:
+            return (await store.get_state(f"{namespace}/payments")).failure_count
+
+    assert asyncio.run(counted()) == 1
     signals.worker_shutdown.send(sender=None)  # once more does nothing
 
 
