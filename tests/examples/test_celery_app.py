@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from celery.contrib.testing.worker import start_worker
 
-from tests.integrations.test_celery_worker import serving, until
+from tests.integrations.celery.test_worker import serving, until
 
 
 @pytest.mark.timeout(60)

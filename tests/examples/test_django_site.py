@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from tests.integrations.test_celery_worker import serving
+from tests.integrations.celery.test_worker import serving
 from tests.servers.process import free_port
 
 

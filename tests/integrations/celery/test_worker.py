@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 
-from tests.integrations.celery_worker import charge, worker
+from tests.integrations.celery.worker import charge, worker
 
 
 class Service:

@@ -1,6 +1,6 @@
 """What the worker process of a test runs: tasks that call a service, and the process that runs them.
 
-BROKER=redis://... STORE=redis://... SERVICE=http://... celery -A tests.integrations.celery_worker worker
+BROKER=redis://... STORE=redis://... SERVICE=http://... celery -A tests.integrations.celery.worker worker
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from celery import Celery
 from switchgear import Switchgear
 from switchgear.integrations.celery import CircuitTask, install
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 app = Celery("shop", broker=os.environ.get("BROKER", "memory://"), set_as_current=False)
 app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, worker_hijack_root_logger=False)
@@ -46,7 +46,7 @@ def charge(number: int) -> None:
 def worker(log: Path, *options: str, **environ: str) -> Iterator[None]:
     """A worker with a pool of two processes."""
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
-    command = [sys.executable, "-m", "celery", "-A", "tests.integrations.celery_worker", "worker"]
+    command = [sys.executable, "-m", "celery", "-A", "tests.integrations.celery.worker", "worker"]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, "--pool=prefork", "--concurrency=2", *quiet, *options],

@@ -1,0 +1,1 @@
+"""Celery: one run of a task in Celery's own machinery, and a real worker."""
