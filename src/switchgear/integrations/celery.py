@@ -20,7 +20,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from switchgear import CircuitBreaker, CircuitOpenError, CircuitState, Permit, Switchgear
 from switchgear.stores import CircuitBreakerStore
 
-__all__ = ["CircuitTask", "countdown_of", "install"]
+__all__ = ["CircuitTask", "install"]
 
 if TYPE_CHECKING:
     from celery.app.task import Context

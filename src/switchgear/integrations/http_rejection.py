@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Final
 
 from switchgear import CircuitOpenError
+from switchgear.integrations import unavailable
 
-STATUS: Final = 503
+STATUS: Final = unavailable.STATUS
 REASON: Final = "Service Unavailable"
 
 
@@ -16,14 +16,12 @@ def rejection_headers(error: CircuitOpenError) -> dict[str, str]:
     """`Retry-After`, when a time is known, and `x-should-retry: false`, which clients of several APIs obey:
     they make one attempt and don't wait."""
     headers = {
-        "Content-Type": "application/problem+json",
+        "Content-Type": unavailable.PROBLEM_TYPE,
         "Switchgear-Origin": "breaker",
         "x-should-retry": "false",
     }
-    if error.retry_after is not None:
-        # Rounded up, and never 0: who comes back too early is only rejected again.
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return headers
+    wait = unavailable.retry_after(error)
+    return headers if wait is None else headers | {"Retry-After": str(wait)}
 
 
 def rejection_body(error: CircuitOpenError) -> bytes:
