@@ -336,13 +336,6 @@ async def test_a_family_has_a_circuit_for_each_target_or_by_key(colour, service)
         assert [(breaker.name, breaker.state) for breaker in circuits] == [(name, "open")]
 
 
-async def test_plain_rejections_are_no_errors_of_grpc(colour, service, breaker):
-    breaker.force_open()
-    with pytest.raises(CircuitOpenError) as rejected:
-        await Client(colour, service.target, breaker, on_open="plain").call("unary_unary")
-    assert not isinstance(rejected.value, grpc.RpcError)
-
-
 async def test_the_time_that_a_server_asks_for_can_be_read(colour, service):
     breaker = CircuitBreaker("payments", failure_threshold=1, retry_after_from=lambda _: 77)
     service.fails = StatusCode.RESOURCE_EXHAUSTED
@@ -355,7 +348,6 @@ async def test_mistakes_show_at_once(colour):
     for arguments, options, error, message in (
         ([family()], {}, TypeError, r"needs the channel's target, or key="),
         (["payments"], {}, TypeError, "a family of breakers or one breaker"),
-        ([family(), "x"], {"on_open": "response"}, ValueError, "on_open must be one of 'raise', 'plain'"),
         ([family(), "x"], {"failure_codes": [14]}, ValueError, "failure_codes are status codes"),
         ([family(), "x"], {"failure_codes": [StatusCode.OK]}, ValueError, "but OK and CANCELLED"),
     ):

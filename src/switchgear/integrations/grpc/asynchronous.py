@@ -9,7 +9,7 @@ from typing import Any
 from grpc import StatusCode, aio
 
 from switchgear import CircuitBreaker, CircuitOpenError, Permit
-from switchgear.integrations.grpc.calls import FAILURE_CODES, Breakers, Calls, Key, OnOpen
+from switchgear.integrations.grpc.calls import FAILURE_CODES, Breakers, Calls, Key, rejection
 from switchgear.integrations.grpc.streams import probe_messages
 
 Continuation = Callable[[aio.ClientCallDetails, Any], Any]
@@ -20,7 +20,6 @@ def aio_interceptors(
     target: str | None = None,
     *,
     key: Key | None = None,
-    on_open: OnOpen = "raise",
     failure_codes: Collection[StatusCode] = FAILURE_CODES,
 ) -> list[aio.ClientInterceptor]:
     """For `grpc.aio.insecure_channel(target, interceptors=...)` and `secure_channel`.
@@ -28,7 +27,7 @@ def aio_interceptors(
     Four of them: a channel takes each for one kind of calls only. The arguments are those of
     `CircuitBreakerInterceptor`.
     """
-    calls = Calls(breakers, target, key, on_open, failure_codes)
+    calls = Calls(breakers, target, key, failure_codes)
     return [_UnaryUnary(calls), _UnaryStream(calls), _StreamUnary(calls), _StreamStream(calls)]
 
 
@@ -48,7 +47,7 @@ class _Interceptor:
         try:
             permit = await breaker.acquire_async()
         except CircuitOpenError as error:
-            raise self._calls.rejected(error, details.method) from None
+            raise rejection(error) from None
         try:
             call = await continuation(details, request)
         except BaseException as error:

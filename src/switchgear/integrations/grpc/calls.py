@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import grpc
 from grpc import StatusCode
@@ -26,7 +26,6 @@ FAILURE_CODES: Final = frozenset(
 
 Breakers = BreakerFamily | CircuitBreaker
 Key = Callable[[str], str]
-OnOpen = Literal["raise", "plain"]
 
 
 def by_method(method: str) -> str:
@@ -50,15 +49,14 @@ class Calls:
         breakers: Breakers,
         target: str | None,
         key: Key | None,
-        on_open: OnOpen,
         failure_codes: Collection[StatusCode],
     ) -> None:
         if isinstance(breakers, BreakerFamily) and target is None and key is None:
             raise TypeError("a family needs the channel's target, or key= (such as by_method)")
         host: Host[str, Any] = Host(
-            key=lambda _: cast(str, target), rejection=_rejection, response=None, failures=(grpc.RpcError,)
+            key=lambda _: cast(str, target), rejection=rejection, response=None, failures=(grpc.RpcError,)
         )
-        self._guard = Guard(host, breakers, key, on_open)
+        self._guard = Guard(host, breakers, key, "raise")
         self._codes = frozenset(failure_codes)
         wrong = [code for code in self._codes if not isinstance(cast(object, code), StatusCode)]
         if wrong or self._codes & {StatusCode.OK, StatusCode.CANCELLED}:
@@ -68,13 +66,6 @@ class Calls:
 
     def breaker(self, method: str | bytes) -> CircuitBreaker:
         return self._guard.breaker(_text(method))
-
-    def rejected(self, error: CircuitOpenError, method: str | bytes) -> CircuitOpenRpcError:
-        try:
-            self._guard.rejected(error, _text(method))
-        except CircuitOpenRpcError as rejection:
-            return rejection
-        raise error
 
     def ended(
         self,
@@ -104,7 +95,8 @@ class Calls:
             permit.raised(error)
 
 
-def _rejection(error: CircuitOpenError, _: str) -> CircuitOpenRpcError:
+def rejection(error: CircuitOpenError, _: object = None) -> CircuitOpenRpcError:
+    """A rejection as an error of gRPC's."""
     return CircuitOpenRpcError(*error.args)
 
 

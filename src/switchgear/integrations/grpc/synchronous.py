@@ -10,7 +10,7 @@ import grpc
 from grpc import StatusCode
 
 from switchgear import CircuitBreaker, CircuitOpenError, Permit
-from switchgear.integrations.grpc.calls import FAILURE_CODES, Breakers, Calls, Key, OnOpen
+from switchgear.integrations.grpc.calls import FAILURE_CODES, Breakers, Calls, Key, rejection
 from switchgear.integrations.grpc.streams import ProbeStream
 
 Continuation = Callable[[grpc.ClientCallDetails, Any], Any]
@@ -26,9 +26,8 @@ class CircuitBreakerInterceptor(
 
     `breakers` is one breaker for the channel, or a family: with `target` its member for that server, with
     `key(method)` (`by_method`, `by_service`) one for each key. `failure_codes` are failures, `CANCELLED` is
-    no evidence, and other codes are answers. `on_open` says what a rejection is: "raise" a
-    `CircuitOpenRpcError`, "plain" a bare `CircuitOpenError`. Raises `TypeError` and `ValueError` for what
-    does not fit.
+    no evidence, and other codes are answers. A rejection is a `CircuitOpenRpcError`. Raises `TypeError` and
+    `ValueError` for what does not fit.
     """
 
     def __init__(
@@ -37,10 +36,9 @@ class CircuitBreakerInterceptor(
         target: str | None = None,
         *,
         key: Key | None = None,
-        on_open: OnOpen = "raise",
         failure_codes: Collection[StatusCode] = FAILURE_CODES,
     ) -> None:
-        self._calls = Calls(breakers, target, key, on_open, failure_codes)
+        self._calls = Calls(breakers, target, key, failure_codes)
 
     def intercept_unary_unary(
         self, continuation: Continuation, client_call_details: grpc.ClientCallDetails, request: Any
@@ -75,7 +73,7 @@ class CircuitBreakerInterceptor(
             permit = breaker.acquire()
         except CircuitOpenError as error:
             # Returned, not raised: gRPC would wrap it for streams and futures, with a code of its own.
-            return self._calls.rejected(error, details.method)
+            return rejection(error)
         try:
             call = continuation(details, request)
         except BaseException as error:
