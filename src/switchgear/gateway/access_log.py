@@ -1,4 +1,4 @@
-"""The access log: one JSON object a line and request, written in the background.
+"""The access log: one line a request, written in the background.
 
 Lines do not go through `logging`, which would cost more than the rest of a request. They are gathered and
 written by a thread, so that a slow disk or a full pipe never holds up the loop; what does not fit into the
@@ -8,25 +8,21 @@ bound is counted.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from switchgear.gateway.access_line import text_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger("switchgear")
 
 FLUSH_INTERVAL: Final = 0.2  # seconds
 MAX_WAITING: Final = 4 * 1024 * 1024  # bytes
-LONGEST_PATH: Final = 4096
-"""Characters of a request line that was refused."""
-
-_REQUEST_LINE: Final = re.compile(rb"([A-Z]{1,20}) +([^ ?#]+)")
 
 
 class Stream(Protocol):
@@ -63,49 +59,21 @@ class AccessLog:
         self._reopening = False
         self._wall_clock = wall_clock
         self._loop = asyncio.get_running_loop()
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._size = 0
         self._unreported = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._now = self._second = -1
-        self._date = self._text = ""
 
-    def write(
-        self,
-        method: bytes,
-        target: bytes,
-        status: int,
-        seconds: float,
-        bytes_out: int,
-        origin: str,
-        client: str,
-        more: str,
-    ) -> None:
-        """Adds a line, without the target's query, which may carry what is secret.
-
-        `more`: further members of the JSON object, with a comma before each.
-        """
-        path = target.partition(b"?")[0].decode("latin-1")
-        line = (
-            f'{{"time":"{self._time()}","http.request.method":"{method.decode()}","url.path":{_quoted(path)},'
-            f'"http.response.status_code":{status},"duration_ms":{seconds * 1000:.3f},'
-            f'"bytes_out":{bytes_out},"origin":"{origin or "upstream"}","client.address":"{client}"'
-            f"{more}}}\n"
-        )
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Adds whole lines."""
         if self._size > MAX_WAITING:
-            self._lose(1)
+            self._lose(len(lines))
             return
-        self._size += len(line)
-        self._lines.append(line)
+        self._size += sum(map(len, lines))
+        self._lines += lines
         if self._timer is None:
             self._timer = self._loop.call_later(FLUSH_INTERVAL, self._flush)
-
-    def refused(self, line: bytes, status: int, client: str) -> None:
-        """Adds a line for a request that could not be read, with what its first line tells."""
-        known = _REQUEST_LINE.match(line[:LONGEST_PATH])
-        method, target = known.groups() if known else (b"", b"")
-        self.write(method, target, status, 0.0, 0, "error", client, "")
 
     def reopen(self) -> None:
         """Writes to a stream that is opened anew: the file was moved away."""
@@ -134,19 +102,19 @@ class AccessLog:
         else:  # the stream is slow: lines gather up to the bound
             self._timer = self._loop.call_later(FLUSH_INTERVAL, self._flush)
 
-    def _take(self) -> list[str]:
+    def _take(self) -> list[bytes]:
         lines, self._lines, self._size = self._lines, [], 0
         if self._unreported:
-            lost = {"time": self._time(), "msg": "lines lost", "lines": self._unreported}
-            lines.append(json.dumps(lost) + "\n")
+            now = text_of(int(self._wall_clock() * 1000))
+            lines.append(b'{"time":"%b","msg":"lines lost","lines":%d}\n' % (now, self._unreported))
             self._unreported = 0
         return lines
 
-    def _put(self, lines: list[str]) -> None:
+    def _put(self, lines: list[bytes]) -> None:
         try:
             if self._reopening:
                 self._renew()
-            self._stream.write("".join(lines).encode())
+            self._stream.write(b"".join(lines))
             self._stream.flush()
         except OSError as error:  # a full disk, a reader that is gone: requests are still served
             logger.error("the access log can't be written: %s; %d lines are lost", error, len(lines))  # noqa: TRY400 - the reason is all there is to tell
@@ -157,18 +125,3 @@ class AccessLog:
         if self._stream is not sys.stdout.buffer:
             before, self._stream = self._stream, self._open_stream()
             before.close()
-
-    def _time(self) -> str:
-        now = int(self._wall_clock() * 1000)
-        if now != self._now:  # many requests end in the same millisecond
-            second, self._now = now // 1000, now
-            if second != self._second:
-                self._second = second
-                self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._text = f"{self._date}.{now - second * 1000:03d}Z"
-        return self._text
-
-
-def _quoted(text: str) -> str:
-    """As a JSON string. Most of what is logged has nothing to escape, which is quickly seen."""
-    return json.dumps(text) if '"' in text or "\\" in text or not text.isprintable() else f'"{text}"'

@@ -68,8 +68,7 @@ class Merging:
             _log.exception("%s could not be merged", self._exchange.plan.name)
             self._exchange.merged(problem(500))
         else:
-            if self._exchange.plan.tally is not None:
-                self._exchange.plan.tally.count_parts(merged.results)
+            self._exchange.plan.tally.count_parts(merged.results)
             self._exchange.merged(_as_response(merged))
 
 

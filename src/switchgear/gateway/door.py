@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 from switchgear.gateway.access_log import open_log
 from switchgear.gateway.admission import Admission
 from switchgear.gateway.answers import Answer
+from switchgear.gateway.books import Books
 from switchgear.gateway.health import health_answer
 from switchgear.gateway.proxy import Exchange
 from switchgear.gateway.reception import Reception
 from switchgear.gateway.reply import Reply
-from switchgear.gateway.request_ids import id_in
 from switchgear.gateway.site import Site
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from switchgear.gateway.metrics.board import Board
     from switchgear.gateway.metrics.families import Sample
 
-GONE: Final = 499
-"""What the access log says of a client that left before its answer began."""
 LISTENER: Final = "public"
 
 
@@ -38,20 +36,19 @@ class Door(Reception):
 
     def __init__(self, config: GatewayConfig, circuits: Switchgear, board: Board) -> None:
         super().__init__(config.limits)
-        self._board = board
-        self._states = board.log.states
         self._site = Site(config, circuits, board)
-        self._log = open_log(config.log.access)
+        self._books = Books(board, open_log(config.log.access), config.admin is not None)
         self._admission: Admission | None = None
         self._take(config)
 
     def _take(self, config: GatewayConfig) -> None:
-        self._counts = config.admin is not None
         self._tells_health = config.admin is not None and config.admin.health
         self._set_admission(config)
-        # Once there is anything to do at a request's end it stays so: those under way were counted on it.
-        if self._site.timed or self._counts or self._log is not None or self._admission is not None:
+        # Once there is more to do at a request's end it stays so: those under way were counted on it.
+        if self._site.timed or self._admission is not None or self.left == self._over:
             self.left: Callable[[Reply], None] | None = self._over
+        else:
+            self.left = self._books.enter if self._books.wanted else None
 
     def _set_admission(self, config: GatewayConfig) -> None:
         limits = config.limits
@@ -64,7 +61,7 @@ class Door(Reception):
         """Requests that come from now on go to `site`; returns the log before `log`, to be closed."""
         before, self._site = self._site, site
         self._take_limits(site.config.limits)
-        last, self._log = self._log, log
+        last = self._books.keep(log, site.config.admin is not None)
         site.adopt(before)
         self._take(site.config)
         return last
@@ -75,12 +72,14 @@ class Door(Reception):
 
     @property
     def log(self) -> AccessLog | None:
-        return self._log
+        return self._books.log
 
     def samples(self) -> Iterator[Sample]:
+        self._books.settle()
+        log = self._books.log
         yield "http_connections", (LISTENER,), self.connections
         yield "http_requests_in_flight", (LISTENER,), self.in_flight
-        yield "access_log_lines_dropped", (), 0 if self._log is None else self._log.dropped
+        yield "access_log_lines_dropped", (), 0 if log is None else log.dropped
         yield from self._site.samples()
 
     # ---- as host of the connections
@@ -105,44 +104,17 @@ class Door(Reception):
             self._admission.enter(exchange)
 
     def refused(self, client: ClientConnection, error: FramingError) -> None:
-        self._board.refused(error)
-        if self._log is not None:
-            self._log.refused(client.request_line, error.status, client.address)
+        self._books.refused(client, error)
 
     def _over(self, reply: Reply) -> None:
-        tally = self._board.unmatched
-        more = "" if self._log is None else f',"request_id":"{id_in(reply.id_line)}"'
+        """What has to be done at the end of a request where it may have a deadline, or a place."""
         if isinstance(reply, Exchange):
-            plan = reply.plan
-            tally = plan.tally or tally
-            if plan.deadline is not None:
-                plan.deadline.discard(reply)
+            if reply.plan.deadline is not None:
+                reply.plan.deadline.discard(reply)
             if self._admission is not None:
                 self._admission.leave(reply)
-            if self._log is not None:
-                more += self._line(reply)
-        seconds = monotonic() - reply.started
-        status, origin = reply.status or GONE, reply.origin
-        if not origin:
-            origin = "upstream" if reply.status else "client_gone"
-        method = reply.request.method
-        if self._counts:
-            tally.count(method, status, seconds, origin, reply.bytes_in, reply.bytes_out)
-        if self._log is not None:
-            client, target = reply.client.address, reply.request.target
-            self._log.write(method, target, status, seconds, reply.bytes_out, origin, client, more)
-
-    def _line(self, exchange: Exchange) -> str:
-        """What the access log says of a route's request."""
-        plan, sent = exchange.plan, ""
-        if plan.circuit:
-            sent = f',"circuit_state":"{self._states.get(plan.circuit, "closed")}"'
-        if exchange.bytes_in:
-            sent += f',"bytes_in":{exchange.bytes_in}'
-        if exchange.upstream_seconds:
-            milliseconds = exchange.upstream_seconds * 1000
-            return f'{plan.log_fields}{sent},"attempts":{exchange.attempts},"upstream_ms":{milliseconds:.3f}'
-        return f'{plan.log_fields}{sent},"attempts":{exchange.attempts}'
+        if self._books.wanted:
+            self._books.enter(reply)
 
     # ---- the end
 
@@ -150,5 +122,6 @@ class Door(Reception):
         await super().close()
         await self._site.close()
         await asyncio.sleep(0)  # the upstreams' transports, too
-        if self._log is not None:
-            await self._log.close()
+        self._books.close()
+        if self._books.log is not None:
+            await self._books.log.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from switchgear.gateway.access_line import RouteLine, route_line
 from switchgear.gateway.aggregate import Aggregator
 from switchgear.gateway.buffered import BufferedFetch
 from switchgear.gateway.circuits import Guard, guard_for
@@ -46,12 +46,13 @@ class Plan:
     limits: Limits
     upstream: Upstream
     """The service of a streamed route (of a merged one: the first)."""
+    line: RouteLine
+    """What the access log says of its requests."""
+    tally: RouteTally
     aggregator: Aggregator | None = None
     deadline: TimeoutQueue[Exchange] | None = None
-    log_fields: str = ""
     circuit: str = ""
     """The key of the circuit that the access log tells of."""
-    tally: RouteTally | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -87,11 +88,11 @@ class Planner:
             () if guard is None else (guard,),
             self._limits,
             first,
+            _line(route),
+            self._board.route(route.path.canonical),
             None if route.streamed else self._aggregator(route, upstreams),
             self._deadline(route),
-            _log_fields(route),
             _circuit_key(route),
-            self._board.route(route.path.canonical),
         )
 
     def retire(self, successor: Planner) -> None:
@@ -152,13 +153,12 @@ def _expire(exchange: Exchange) -> None:
     exchange.expire()
 
 
-def _log_fields(route: Route) -> str:
-    """What an access line says of the route: members of a JSON object, with a comma before each."""
+def _line(route: Route) -> RouteLine:
     members: dict[str, object] = {"http.route": route.path.canonical}
     members["service"] = ",".join(service.name for service in route.services)
     if key := _circuit_key(route):
         members["circuit"] = key
-    return "," + json.dumps(members, separators=(",", ":"))[1:-1]
+    return route_line(members)
 
 
 def _circuit_key(route: Route) -> str:

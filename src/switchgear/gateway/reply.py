@@ -54,7 +54,7 @@ class Reply:
         self.id_line: bytes = id_line(request.request_id) if request.request_id else client.new_id_line()
         self.status = 0
         """0: nothing is sent yet."""
-        self.origin = ""
+        self.origin = b""
         """Why the gateway answered by itself; empty for an upstream's answer."""
         self.bytes_in = 0
         """Of the request's body."""
@@ -78,9 +78,7 @@ class Reply:
     def send_answer(self, answer: Answer) -> None:
         """Sends an answer of the gateway's own."""
         self.status = answer.status
-        self.origin = next(
-            (value.decode() for name, value in answer.headers if name == b"switchgear-origin"), ""
-        )
+        self.origin = next((value for name, value in answer.headers if name == b"switchgear-origin"), b"")
         keep = self.client.may_keep(self)
         more = connection_field(keep, self.request.http10) + self._id_unless_in(join_fields(answer.headers))
         headers = (*answer.headers, date_field())

@@ -35,11 +35,6 @@ def id_line(request_id: bytes) -> bytes:
     return b"%b%b\r\n" % (_NAME, request_id)
 
 
-def id_in(line: bytes) -> str:
-    """The id of a line."""
-    return line[len(_NAME) : -2].decode()
-
-
 def lacks_id(lines: bytes) -> bool:
     """Whether the field is not in these lines, of which something may stand before the first one."""
     # Hardly any field has a letter q: most are done without a copy in lower case. (To look for a number is

@@ -70,13 +70,13 @@ class FullDisk:
 async def test_what_a_full_disk_took_is_counted_and_the_log_goes_on(caplog):
     disk = FullDisk()
     log = AccessLog(lambda: disk)
-    log.write(b"GET", b"/lost", 200, 0.1, 1, "", "::1", "")
+    log.add([b'{"url.path":"/lost"}\n'])
     log.reopen()
     async with asyncio.timeout(10):
         while not log.dropped:  # noqa: ASYNC110 - the log's thread tells nobody
             await asyncio.sleep(0.01)
     disk.room = True
-    log.write(b"GET", b"/kept", 200, 0.1, 1, "", "::1", "")
+    log.add([b'{"url.path":"/kept"}\n'])
     await log.close()
     kept, lost = (json.loads(line) for line in disk.written.splitlines())
     assert (kept["url.path"], lost["msg"], lost["lines"], log.dropped) == ("/kept", "lines lost", 1, 1)
@@ -86,7 +86,7 @@ async def test_what_a_full_disk_took_is_counted_and_the_log_goes_on(caplog):
 async def test_no_more_is_kept_than_the_bound():
     log = AccessLog(FullDisk)
     while not log.dropped:
-        log.write(b"GET", b"/" + b"x" * 60_000, 200, 0.1, 1, "", "::1", "")
+        log.add([b"x" * 60_000 + b"\n"])
     assert log._size < MAX_WAITING + 100_000
     await log.close()
 

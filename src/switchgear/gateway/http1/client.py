@@ -88,7 +88,7 @@ class ClientConnection(asyncio.Protocol):
             return self._forwarded + head.host + b"\r\n"
         before = head.forwarded_for + b", " if head.forwarded_for else b""
         host = b"X-Forwarded-Host: %b\r\n" % head.host if head.host else b""
-        return b"X-Forwarded-For: %b%b\r\n%b%b" % (before, self.address.encode(), self._proto, host)
+        return b"X-Forwarded-For: %b%b\r\n%b%b" % (before, self.address, self._proto, host)
 
     def may_keep(self, reply: Reply) -> bool:
         """Whether another request may follow this answer, decided when its head is written."""
@@ -164,11 +164,11 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast("asyncio.Transport", transport)
         self.write: Callable[[bytes], None] = self._transport.write
         peer = transport.get_extra_info("peername")
-        self.address: str = peer[0] if peer else ""
+        self.address: bytes = peer[0].encode() if peer else b""
         scheme = b"https" if transport.get_extra_info("sslcontext") else b"http"
         self._proto = b"X-Forwarded-Proto: %b\r\n" % scheme
         self._forwarded = b"X-Forwarded-For: %b\r\n%bX-Forwarded-Host: " % (
-            self.address.encode(),
+            self.address,
             self._proto,
         )
         if self._host.opened(self):

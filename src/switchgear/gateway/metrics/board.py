@@ -49,7 +49,7 @@ class Board:
     def refused(self, error: FramingError) -> None:
         """A request that could not be read. The reasons are a closed list: the texts of the parser."""
         self._refusals[error.reason.lower().replace(" ", "_")] += 1
-        self.unmatched.count(b"", error.status, 0.0, "error", 0, 0)
+        self.unmatched.refused(error.status)
 
     def keep(self, config: GatewayConfig) -> None:
         """Forgets what a configuration does not name any more."""

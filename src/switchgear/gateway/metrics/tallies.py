@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.metrics.families import BOUNDS
 from switchgear.gateway.parts import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from switchgear.gateway.exchange import UpstreamFailure
     from switchgear.gateway.metrics.families import Sample
     from switchgear.gateway.parts import Result
+    from switchgear.gateway.reply import Reply
 
 UNMATCHED: Final = "_unmatched"
 """The route of requests that no route takes."""
 _OTHER: Final = b"_OTHER"
-_METHODS: Final = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE".split())
+BATCH: Final = 64
+"""Notes that are worked off at once."""
 
 _PART: Final = {
     Source.OK: "ok",
@@ -38,50 +41,63 @@ class Histogram:
         self.buckets = [0] * (len(BOUNDS) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(BOUNDS, seconds)] += 1
-        self.total += seconds
+    def add(self, seconds: Sequence[float]) -> None:
+        """Several at once."""
+        buckets = self.buckets
+        for each in seconds:
+            buckets[bisect_left(BOUNDS, each)] += 1
+        self.total += sum(seconds)
+
+    def merge(self, other: Histogram) -> None:
+        """Adds what another one has."""
+        self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        self.total += other.total
+
+    @property
+    def count(self) -> int:
+        return sum(self.buckets)
 
     @property
     def value(self) -> list[float]:
         return [*self.buckets, self.total]
 
 
-class _Method:
-    """Requests to a route with one method."""
+class _Cell:
+    """Requests to a route that had one method, status and origin."""
 
-    __slots__ = ("durations", "statuses")
+    __slots__ = ("bytes_in", "bytes_out", "durations")
 
     def __init__(self) -> None:
-        self.statuses: dict[int, int] = {}
         self.durations = Histogram()
+        self.bytes_in = self.bytes_out = 0
 
 
 class RouteTally:
-    """Requests to the routes of one path."""
+    """Requests to the routes of one path.
 
-    __slots__ = ("_bytes_in", "_bytes_out", "_methods", "_origins", "_parts", "name")
+    A request adds to one cell; the counts that are published are sums of several.
+    """
+
+    __slots__ = ("_cells", "_parts", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._parts: dict[tuple[str, str], int] = {}
-        self._methods: dict[bytes, _Method] = {}
-        self._origins: dict[str, int] = {}
-        self._bytes_in = self._bytes_out = 0
+        self._cells: dict[tuple[bytes, int, bytes], _Cell] = {}
 
-    def count(
-        self, method: bytes, status: int, seconds: float, origin: str, bytes_in: int, bytes_out: int
-    ) -> None:
-        """A request is over. `status`: 499 for a client that left before."""
-        tally = self._methods.get(method) or self._method(method)
-        statuses, origins = tally.statuses, self._origins
-        statuses[status] = statuses.get(status, 0) + 1
-        origins[origin] = origins.get(origin, 0) + 1
-        durations = tally.durations  # `Histogram.add`, without the call
+    def count(self, reply: Reply, seconds: float) -> None:
+        """A request is over."""
+        place = (reply.request.method, reply.status, reply.origin)
+        cell = self._cells.get(place) or self._cell(place)
+        durations = cell.durations
         durations.buckets[bisect_left(BOUNDS, seconds)] += 1
         durations.total += seconds
-        self._bytes_in += bytes_in
-        self._bytes_out += bytes_out
+        cell.bytes_in += reply.bytes_in
+        cell.bytes_out += reply.bytes_out
+
+    def refused(self, status: int) -> None:
+        """A request that could not be read."""
+        self._cell((_OTHER, status, b"error")).durations.add((0.0,))
 
     def count_parts(self, results: Iterable[Result]) -> None:
         """A merged answer is composed."""
@@ -95,38 +111,56 @@ class RouteTally:
     def samples(self) -> Iterator[Sample]:
         for (part, result), count in self._parts.items():
             yield "merge_parts", (self.name, part, result), count
-        for method, tally in self._methods.items():
-            for status, count in tally.statuses.items():
-                yield "http_requests", (self.name, method.decode(), str(status)), count
-            yield "http_request_duration_seconds", (self.name, method.decode()), tally.durations.value
-        for origin, count in self._origins.items():
-            yield "http_responses_by_origin", (self.name, origin), count
-        yield "http_request_bytes", (self.name,), self._bytes_in
-        yield "http_response_bytes", (self.name,), self._bytes_out
+        requests, origins = Counter[tuple[bytes, int]](), Counter[bytes]()
+        durations: dict[bytes, Histogram] = {}
+        for (method, status, origin), cell in self._cells.items():
+            requests[method, status] += cell.durations.count
+            origins[origin or b"upstream"] += cell.durations.count
+            durations.setdefault(method, Histogram()).merge(cell.durations)
+        for (method, status), count in requests.items():
+            yield "http_requests", (self.name, method.decode(), str(status)), count
+        for method, histogram in durations.items():
+            yield "http_request_duration_seconds", (self.name, method.decode()), histogram.value
+        for origin, count in origins.items():
+            yield "http_responses_by_origin", (self.name, origin.decode()), count
+        yield "http_request_bytes", (self.name,), sum(cell.bytes_in for cell in self._cells.values())
+        yield "http_response_bytes", (self.name,), sum(cell.bytes_out for cell in self._cells.values())
 
-    def _method(self, method: bytes) -> _Method:
-        return self._methods.setdefault(method if method in _METHODS else _OTHER, _Method())
+    def _cell(self, place: tuple[bytes, int, bytes]) -> _Cell:
+        return self._cells.setdefault(place, _Cell())
 
 
 class UpstreamTally:
-    """Attempts at a service, by the endpoint's origin."""
+    """Attempts at a service, by the endpoint's origin.
 
-    __slots__ = ("_answers", "_clock", "_durations", "_failures", "name")
+    Like requests, they leave notes, here of how long they took, which are worked off many at once.
+    """
+
+    __slots__ = ("_answers", "_clock", "_durations", "_failures", "_notes", "name")
 
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
         self._clock = clock
         self._durations = Histogram()
-        self._answers: dict[tuple[str, int], int] = {}
+        self._notes: dict[tuple[str, int], list[float]] = {}
+        self._answers: Counter[tuple[str, int]] = Counter()
         self._failures: dict[tuple[str, str], int] = {}
 
     def answered(self, origin: str, status: int, started: float) -> float:
         """An attempt that began at `started` was answered; returns how long it took."""
-        seconds = self._clock() - started
-        place = (origin, status)
-        self._answers[place] = self._answers.get(place, 0) + 1
-        self._durations.add(seconds)
+        clock, place = self._clock, (origin, status)
+        seconds = clock() - started
+        notes = self._notes.get(place) or self._notes.setdefault(place, [])
+        notes.append(seconds)
+        if len(notes) >= BATCH:
+            self._settle()
         return seconds
+
+    def _settle(self) -> None:
+        for place, notes in self._notes.items():
+            self._answers[place] += len(notes)
+            self._durations.add(notes)
+            notes.clear()
 
     def failed(self, origin: str, failure: UpstreamFailure) -> None:
         """An attempt came to nothing."""
@@ -134,6 +168,7 @@ class UpstreamTally:
         self._failures[place] = self._failures.get(place, 0) + 1
 
     def samples(self) -> Iterator[Sample]:
+        self._settle()
         for (origin, status), count in self._answers.items():
             yield "upstream_requests", (self.name, origin, str(status), "none"), count
         for (origin, kind), count in self._failures.items():
