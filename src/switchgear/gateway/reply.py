@@ -50,8 +50,9 @@ class Reply:
         self.request = request
         self.started = started
         self.to_head = request.method == b"HEAD"
-        self.received_whole = request.length == 0
-        self.id_line: bytes = id_line(request.request_id) if request.request_id else client.new_id_line()
+        self.received_whole = not request.length
+        new_id_line = client.new_id_line
+        self.id_line: bytes = id_line(request.request_id) if request.request_id else new_id_line()
         self.status = 0
         """0: nothing is sent yet."""
         self.origin = b""
