@@ -10,6 +10,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from switchgear import CircuitState
@@ -105,7 +106,12 @@ def line_of_refused(moment: float, line: bytes, status: int, client: bytes) -> b
 def text_of(milliseconds: int) -> bytes:
     """A point in time, in milliseconds since the epoch."""
     second, rest = divmod(milliseconds, 1000)
-    return b"%b.%03dZ" % (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode(), rest)
+    return b"%b.%03dZ" % (_date(second), rest)
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
 
 
 def _escaped(text: bytes) -> bytes:
