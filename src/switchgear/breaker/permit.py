@@ -50,8 +50,11 @@ class Permit:
 
     def success(self) -> None:
         """The service answered (slowly, if longer after the permit than `slow_call_duration`)."""
-        grant = self._take()
-        if grant is not None and self._circuit.calm is not grant:
+        try:
+            grant = self._pending.pop()  # `_take`, without the call: this is what nearly every permit hears
+        except IndexError:
+            return
+        if self._circuit.calm is not grant:
             self._circuit.succeed(grant, self._started)
 
     def failure(self, error: BaseException | str | None = None, *, retry_after: float | None = None) -> None:
@@ -128,8 +131,11 @@ class Permit:
             self.raised(error)
 
     def __del__(self) -> None:
-        # `hasattr`: a permit whose construction failed is collected too.
-        if hasattr(self, "_pending") and self._pending:
+        try:
+            unsettled = self._pending
+        except AttributeError:
+            return  # its construction failed
+        if unsettled:
             with contextlib.suppress(Exception):  # the interpreter may be half gone
                 self.cancel()
                 logger.warning(

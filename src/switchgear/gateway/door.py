@@ -13,6 +13,7 @@ from switchgear.gateway.health import health_answer
 from switchgear.gateway.proxy import Exchange
 from switchgear.gateway.reception import Reception
 from switchgear.gateway.reply import Reply
+from switchgear.gateway.request_ids import id_in
 from switchgear.gateway.site import Site
 
 if TYPE_CHECKING:
@@ -86,15 +87,16 @@ class Door(Reception):
 
     def dispatch(self, client: ClientConnection, head: RequestHead) -> None:
         path = head.target.partition(b"?")[0]
-        found = self._site.find(head.method, path)
+        find = self._site.find
+        found = find(head.method, path)
         now = monotonic()  # finer than some loops' own time
         if isinstance(found, Answer):
             if self._tells_health and found.status == 404:
                 found = health_answer(path, not self.draining) or found
             Reply(client, head, now).send_answer(found)
             return
-        plan, params = found
-        exchange = client.exchange = Exchange(client, head, plan, params, now)
+        plan = found.route
+        exchange = client.exchange = Exchange(client, head, plan, found.params, now)
         if plan.deadline is not None:
             plan.deadline.add(exchange)
         if self._admission is None:
@@ -109,7 +111,7 @@ class Door(Reception):
 
     def _over(self, reply: Reply) -> None:
         tally = self._board.unmatched
-        more = "" if self._log is None else f',"request_id":"{reply.request_id.decode()}"'
+        more = "" if self._log is None else f',"request_id":"{id_in(reply.id_line)}"'
         if isinstance(reply, Exchange):
             plan = reply.plan
             tally = plan.tally or tally

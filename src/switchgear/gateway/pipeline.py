@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from switchgear.gateway.breakers import Breakers
     from switchgear.gateway.config.model import GatewayConfig, Limits, Route
+    from switchgear.gateway.config.paths import PathTemplate
     from switchgear.gateway.metrics.board import Board
     from switchgear.gateway.metrics.families import Sample
     from switchgear.gateway.metrics.tallies import RouteTally
@@ -37,6 +38,8 @@ class Plan:
     """A route, ready to be run: its layers from the outside inwards, and what is inside of them."""
 
     name: str
+    path: PathTemplate
+    method: str
     layers: tuple[Layer, ...]
     guards: tuple[Guard, ...]
     """The route's own circuits, which hear of an answer that is cut off after its head."""
@@ -49,6 +52,9 @@ class Plan:
     circuit: str = ""
     """The key of the circuit that the access log tells of."""
     tally: RouteTally | None = None
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Planner:
@@ -75,6 +81,8 @@ class Planner:
         first = next(iter(upstreams.values()))
         return Plan(
             str(route),
+            route.path,
+            route.method,
             self._layers(route, guard, first),
             () if guard is None else (guard,),
             self._limits,

@@ -19,7 +19,6 @@ from switchgear.gateway.http1.writing import CONTINUE, write_head
 from switchgear.gateway.policies import Response
 from switchgear.gateway.policies.conversion import as_answer, as_request, length_field
 from switchgear.gateway.reply import Conversation
-from switchgear.gateway.request_ids import id_line
 from switchgear.gateway.tunnel import UPGRADED, Tunnel
 from switchgear.gateway.upstream.attempt import Attempt
 
@@ -36,15 +35,19 @@ if TYPE_CHECKING:
     from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
 
 
+_begin = (
+    Conversation.__init__
+)  # found at once; through the class, or `super()`, each request would look it up
+
+
 class Exchange(Conversation):
     """A request and its answer; for its layers a `Call`, for its attempt a `Caller`."""
 
+    __slots__ = ("_attempt", "_changed", "attempts", "params", "plan", "sent_whole", "upstream_seconds")
+
     _depth = 0
     """Layers that wait for an outcome."""
-    _attempt: Attempt | None = None
     _merging: Merging | None = None
-    _changed: Request | None = None
-    """The request as a policy left it."""
     _head: ResponseHead | None = None
     """Of the upstream's answer, once it is there."""
     _admitted = False
@@ -52,8 +55,6 @@ class Exchange(Conversation):
     _trailers: bytes | None = None
     """Of an answer that was complete before a policy let its head go."""
     tried: UpstreamEndpoint | None = None
-    attempts = 0
-    upstream_seconds = 0.0
 
     def __init__(
         self,
@@ -63,10 +64,15 @@ class Exchange(Conversation):
         params: Mapping[str, bytes],
         started: float,
     ) -> None:
-        Conversation.__init__(self, client, request, started)
+        _begin(self, client, request, started)
         self.plan = plan
         self.params = params
         self.sent_whole = self.received_whole  # now: whether the head is all there is
+        self.attempts = 0
+        self.upstream_seconds = 0.0
+        self._attempt: Attempt | None = None
+        self._changed: Request | None = None
+        """The request as a policy left it."""
         if plan.layers:
             self.tokens: list[object] = [None] * len(plan.layers)
         if not self.sent_whole:
@@ -80,9 +86,10 @@ class Exchange(Conversation):
 
     def descend(self, place: int) -> None:
         plan = self.plan
-        if place < len(plan.layers):
+        layers = plan.layers
+        if place < len(layers):
             self._depth = place + 1
-            plan.layers[place].down(self, place)
+            layers[place].down(self, place)
         elif plan.aggregator is None:
             self.attempts += 1
             attempt = self._attempt = Attempt(plan.upstream, self)
@@ -126,7 +133,9 @@ class Exchange(Conversation):
 
     def to_request(self) -> Request:
         if self._changed is None:
-            self._changed = as_request(self.request, self._own_lines(), self.params)
+            self._changed = as_request(
+                self.request, self.client.forwarded(self.request) + self.id_line, self.params
+            )
         return self._changed
 
     def replace_request(self, request: Request) -> None:
@@ -182,7 +191,7 @@ class Exchange(Conversation):
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes:
         head, changed = self.request, self._changed
         if changed is None:
-            more = self._own_lines()
+            more = self.client.forwarded(head) + self.id_line
             if head.upgrades:
                 more += UPGRADED
             return endpoint.write_head(head.method, head.target, self.params, head.host, head.fields, more)
@@ -263,10 +272,6 @@ class Exchange(Conversation):
             self.client.pause()
 
     # ---- on the way
-
-    def _own_lines(self) -> bytes:
-        """What the gateway tells the service of the request."""
-        return self.client.forwarded(self.request) + id_line(self.request_id)
 
     def _merge(self, aggregator: Aggregator) -> None:
         self._merging = merging = Merging(self, aggregator, self.plan.limits.buffered_request)

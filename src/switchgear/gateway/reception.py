@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.http1.client import ClientConnection
 from switchgear.gateway.http1.request import HeadLimits, ordinary_request
-from switchgear.gateway.request_ids import request_ids
+from switchgear.gateway.request_ids import id_lines
 from switchgear.gateway.timeouts import TimeoutQueue
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Reception(ABC):
     def __init__(self, limits: Limits) -> None:
         loop = asyncio.get_running_loop()
         self.draining = False
-        self.new_id = request_ids()
+        self.new_id_line = id_lines()
         self.head_waits = TimeoutQueue(loop, limits.client_head, ClientConnection.head_too_slow)
         self.idle_waits = TimeoutQueue(loop, limits.keep_alive, ClientConnection.close)
         self.body_waits = TimeoutQueue(loop, limits.idle, ClientConnection.body_too_slow)

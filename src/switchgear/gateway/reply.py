@@ -22,16 +22,24 @@ _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 class Reply:
     """Sends one answer: a whole one, one of the gateway's own, or a head and then content as it comes.
 
-    What most requests never touch is a default on the class: making an object costs as much as it sets.
+    What every request touches has a slot, which is quick to read. All else is a default on the class, of
+    which reading is slow, and costs nothing when the object is made.
     """
 
-    status = 0
-    """0: nothing is sent yet."""
-    origin = ""
-    """Why the gateway answered by itself; empty for an upstream's answer."""
-    bytes_out = 0
-    bytes_in = 0
-    """Of the request's body."""
+    __slots__ = (
+        "__dict__",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "id_line",
+        "origin",
+        "received_whole",
+        "request",
+        "started",
+        "status",
+        "to_head",
+    )
+
     continued = False
     """Whether the client was asked for its body by `100 Continue`."""
     _chunked = False
@@ -43,19 +51,28 @@ class Reply:
         self.started = started
         self.to_head = request.method == b"HEAD"
         self.received_whole = request.length == 0
-        self.request_id = request.request_id or client.new_id()
+        self.id_line: bytes = id_line(request.request_id) if request.request_id else client.new_id_line()
+        self.status = 0
+        """0: nothing is sent yet."""
+        self.origin = ""
+        """Why the gateway answered by itself; empty for an upstream's answer."""
+        self.bytes_in = 0
+        """Of the request's body."""
+        self.bytes_out = 0
 
     def send_whole(self, answer: WholeAnswer) -> None:
         """Sends an upstream's answer as it came."""
-        self.status, head, rest = answer
+        self.status = answer.status
+        head = answer.head
         client = self.client
         keep = client.may_keep(self)
         more = self._id_unless_in(head)
         if not keep or self.request.http10:
             more += connection_field(keep, self.request.http10)
-        wire = b"".join((head, more, rest))
+        wire = b"".join((head, more, answer.rest))
         self.bytes_out = len(wire)
-        client.write(wire)
+        write = client.write
+        write(wire)
         client.finished(self, keep)
 
     def send_answer(self, answer: Answer) -> None:
@@ -104,7 +121,7 @@ class Reply:
 
     def _id_unless_in(self, fields: bytes) -> bytes:
         """The line with the request's id, unless the service gave it a name of its own."""
-        return id_line(self.request_id) if lacks_id(fields) else b""
+        return self.id_line if lacks_id(fields) else b""
 
     def _write(self, data: bytes) -> None:
         self.bytes_out += len(data)
@@ -113,6 +130,8 @@ class Reply:
 
 class Conversation(Reply):
     """A reply that takes its time: meanwhile its client sends more, or leaves."""
+
+    __slots__ = ()
 
     def body(self, data: bytes) -> None:
         """More of the request's body."""

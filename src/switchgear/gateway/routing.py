@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from switchgear.gateway import answers
@@ -24,8 +24,6 @@ from switchgear.gateway.config.paths import ANONYMOUS, Literal, Param, PathTempl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from switchgear.gateway.config.model import Route
-
 NO_PARAMS: Final[Mapping[str, bytes]] = MappingProxyType({})
 METHODS: Final = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
 
@@ -34,31 +32,46 @@ METHODS: Final = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIO
 _DOT_SEGMENT: Final = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:;[^/]*)?(?=/|\Z)")
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A request's route, and by name what its parameters and wildcard (always `*` too) matched, raw."""
+class Routed(Protocol):
+    """What can be found by a request: a route, or what was made of one."""
 
-    route: Route
+    @property
+    def path(self) -> PathTemplate: ...
+    @property
+    def method(self) -> str: ...
+
+
+R = TypeVar("R", bound=Routed)
+
+
+@dataclass(slots=True)
+class Match(Generic[R]):
+    """A request's route, and by name what its parameters and wildcard (always `*` too) matched, raw.
+
+    Nobody changes it; to freeze it would double what making one costs.
+    """
+
+    route: R
     params: Mapping[str, bytes]
 
 
-class RouteTable:
+class RouteTable(Generic[R]):
     """All routes of a gateway. Raises `ValueError` for two routes that match the same requests."""
 
     __slots__ = ("_literals", "_not_found", "_root")
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._root = _Node()
+    def __init__(self, routes: Iterable[R]) -> None:
+        self._root = _Node[R]()
         # `*` is the target that asks for the options of the server as a whole.
-        self._literals: dict[bytes, _Resource] = {b"*": _Resource({})}
+        self._literals: dict[bytes, _Resource[R]] = {b"*": _Resource[R]({})}
         self._not_found = answers.not_found()
-        by_path: dict[object, list[Route]] = {}
+        by_path: dict[object, list[R]] = {}
         for route in routes:
             by_path.setdefault(route.path.shape, []).append(route)
         for same_path in by_path.values():
             self._add(same_path)
 
-    def match(self, method: bytes, path: bytes) -> Match | Answer:
+    def match(self, method: bytes, path: bytes) -> Match[R] | Answer:
         """The route of a request, or the answer of the gateway's own: 204 (`OPTIONS`), 400, 404 or 405.
 
         `path` is that of the target as received, without the query.
@@ -68,7 +81,7 @@ class RouteTable:
             return resource.matches.get(method) or resource.otherwise(method)
         return self._search(method, path)
 
-    def _search(self, method: bytes, path: bytes) -> Match | Answer:
+    def _search(self, method: bytes, path: bytes) -> Match[R] | Answer:
         if not path.startswith(b"/"):
             return self._not_found
         raw = path[1:].split(b"/")
@@ -82,7 +95,7 @@ class RouteTable:
             return found
         return Match(found.route, _captures(found.route.path, raw))
 
-    def _add(self, routes: Sequence[Route]) -> None:
+    def _add(self, routes: Sequence[R]) -> None:
         path = routes[0].path
         resource = _Resource(_by_method(routes))
         self._root.descend(path).take(resource, path)
@@ -93,12 +106,12 @@ class RouteTable:
                 self._literals[plain] = resource
 
 
-class _Resource:
+class _Resource(Generic[R]):
     """The methods of one path."""
 
     __slots__ = ("_all", "_not_allowed", "_options", "matches")
 
-    def __init__(self, routes: Mapping[bytes, Route]) -> None:
+    def __init__(self, routes: Mapping[bytes, R]) -> None:
         self.matches = {method: Match(route, NO_PARAMS) for method, route in routes.items()}
         self._all = self.matches.pop(b"ALL", None)
         if b"GET" in self.matches:
@@ -107,7 +120,7 @@ class _Resource:
         self._options = answers.options(allow)
         self._not_allowed = answers.method_not_allowed(allow)
 
-    def otherwise(self, method: bytes) -> Match | Answer:
+    def otherwise(self, method: bytes) -> Match[R] | Answer:
         """For a method that is not declared by its name; `ALL` declares every method, `OPTIONS` too."""
         if self._all is not None:
             return self._all
@@ -115,15 +128,15 @@ class _Resource:
 
 
 @dataclass(slots=True)
-class _Node:
+class _Node(Generic[R]):
     """A place in the tree of segments; `rest` is what a wildcard there leads to."""
 
-    literals: dict[bytes, _Node] = field(default_factory=dict[bytes, "_Node"])
-    param: _Node | None = None
-    rest: _Resource | None = None
-    resource: _Resource | None = None
+    literals: dict[bytes, _Node[R]] = field(default_factory=dict[bytes, "_Node[R]"])
+    param: _Node[R] | None = None
+    rest: _Resource[R] | None = None
+    resource: _Resource[R] | None = None
 
-    def descend(self, path: PathTemplate) -> _Node:
+    def descend(self, path: PathTemplate) -> _Node[R]:
         """The node of a path, made if need be; that of a wildcard is the one before it."""
         node = self
         for segment in path.segments:
@@ -134,13 +147,13 @@ class _Node:
                 node = node.param
         return node
 
-    def take(self, resource: _Resource, path: PathTemplate) -> None:
+    def take(self, resource: _Resource[R], path: PathTemplate) -> None:
         if isinstance(path.segments[-1], Wildcard):
             self.rest = resource
         else:
             self.resource = resource
 
-    def find(self, segments: Sequence[bytes], depth: int) -> _Resource | None:
+    def find(self, segments: Sequence[bytes], depth: int) -> _Resource[R] | None:
         """The most specific resource below this node.
 
         Goes back at most once to every node on the way, and never deeper than the longest path of the table:
@@ -156,8 +169,8 @@ class _Node:
         return found or self.rest
 
 
-def _by_method(routes: Sequence[Route]) -> dict[bytes, Route]:
-    methods: dict[bytes, Route] = {}
+def _by_method(routes: Sequence[R]) -> dict[bytes, R]:
+    methods: dict[bytes, R] = {}
     for route in routes:
         if methods.setdefault(route.method.encode(), route) is not route:
             raise ValueError(f"{route} matches what {methods[route.method.encode()]} matches")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from switchgear.gateway.answers import Answer
 from switchgear.gateway.breakers import Breakers
 from switchgear.gateway.pipeline import Planner
 from switchgear.gateway.routing import RouteTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from switchgear import CircuitBreaker, Switchgear
+    from switchgear.gateway.answers import Answer
     from switchgear.gateway.config.model import GatewayConfig
     from switchgear.gateway.metrics.board import Board
     from switchgear.gateway.metrics.families import Sample
     from switchgear.gateway.pipeline import Plan
+    from switchgear.gateway.routing import Match
 
 
 class Site:
@@ -36,22 +37,17 @@ class Site:
         try:
             earlier = None if before is None else before.planner
             self.planner: Planner = Planner(config, self._breakers, board, earlier)
-            self._table = RouteTable(config.routes)
-            # By identity: to hash a route would mean to hash everything that is in it.
-            self._plans = {id(route): self.planner.plan(route) for route in config.routes}
+            self._plans = [self.planner.plan(route) for route in config.routes]
+            self.find: Callable[[bytes, bytes], Match[Plan] | Answer] = RouteTable(self._plans).match
+            """The plan for a request by method and path, or the answer of the gateway's own."""
         except BaseException:
             self.withdraw()
             raise
 
-    def find(self, method: bytes, path: bytes) -> tuple[Plan, Mapping[str, bytes]] | Answer:
-        """The plan for a request and its parameters, or the answer of the gateway's own."""
-        found = self._table.match(method, path)
-        return found if isinstance(found, Answer) else (self._plans[id(found.route)], found.params)
-
     @property
     def timed(self) -> bool:
         """Whether a request has a deadline."""
-        return any(plan.deadline is not None for plan in self._plans.values())
+        return any(plan.deadline is not None for plan in self._plans)
 
     @property
     def new_breakers(self) -> list[CircuitBreaker]:

@@ -39,13 +39,25 @@ def compile_target(endpoint: Endpoint) -> Target:
     query = endpoint.query.encode()
     expand = _compile_path(endpoint.path)
     append = endpoint.append_request_path
-    if expand is None and append and not query:
+    if not query and append and expand is None:
         return _unchanged
+    if not query and not append and isinstance(expand, bytes):
+        return _with_query_of_client(expand)
 
     def target_at_endpoint(target: bytes, params: Mapping[str, bytes]) -> bytes:
         path, mark, asked = target.partition(b"?")
-        own = expand(params) if expand is not None else b""
+        own = expand if isinstance(expand, bytes) else expand(params) if expand is not None else b""
         return b"".join((own, path if append else b"", *_joined(query, mark, asked)))
+
+    return target_at_endpoint
+
+
+def _with_query_of_client(path: bytes) -> Target:
+    """The one path that nearly every URL has."""
+
+    def target_at_endpoint(target: bytes, params: Mapping[str, bytes]) -> bytes:
+        asked = target.find(b"?")
+        return path if asked < 0 else path + target[asked:]
 
     return target_at_endpoint
 
@@ -61,12 +73,11 @@ def _joined(own: bytes, mark: bytes, asked: bytes) -> tuple[bytes, ...]:
     return (b"?", own, b"&", asked) if asked else (b"?", own)
 
 
-def _compile_path(path: PathTemplate | None) -> Expand | None:
+def _compile_path(path: PathTemplate | None) -> Expand | bytes | None:
     if path is None:
         return None
-    literal = b"".join(b"/" + s.text for s in path.segments if isinstance(s, Literal))
     if not path.parameters:
-        return lambda _params: literal
+        return b"".join(b"/" + s.text for s in path.segments if isinstance(s, Literal))
     return _with_parameters(path)
 
 

@@ -34,7 +34,8 @@ class TimeoutQueue(Generic[T]):
 
     def add(self, item: T) -> None:
         """Starts a wait. An item waits once at most: it is discarded before it is added again."""
-        self.waiting[item] = end = self._time() + self.seconds
+        time = self._time
+        self.waiting[item] = end = time() + self.seconds
         if self._timer is None:
             self._timer = self._loop.call_at(end, self._sweep)
 

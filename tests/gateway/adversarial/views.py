@@ -114,8 +114,8 @@ class Everything:
         self.body_waits = never
         self.queues.append(never)
 
-    def new_id(self) -> bytes:
-        return b"1"
+    def new_id_line(self) -> bytes:
+        return b"X-Request-Id: 1\r\n"
 
     def opened(self, client: ClientConnection) -> bool:
         return True

@@ -47,7 +47,7 @@ class ClientConnection(asyncio.Protocol):
         "_waits",
         "address",
         "exchange",
-        "new_id",
+        "new_id_line",
         "writable",
         "write",
     )
@@ -55,8 +55,8 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, host: Host) -> None:
         self.exchange: Conversation | None = None
         self.writable = True
-        self.new_id: Callable[[], bytes] = host.new_id
-        """Gives an id for a request that brings none."""
+        self.new_id_line: Callable[[], bytes] = host.new_id_line
+        """Gives an `X-Request-Id` for a request that brings none."""
         self._host = host
         self._buffer = bytearray()
         self._decoder: Decoder | None = None  # of the request's body, until that is complete
@@ -98,7 +98,10 @@ class ClientConnection(asyncio.Protocol):
 
     def finished(self, reply: Reply, keep: bool) -> None:
         """The answer is complete."""
-        self._leave(reply)
+        self.exchange = None
+        left = self._host.left
+        if left is not None:
+            left(reply)
         if not keep:
             self._linger()
             return
@@ -188,7 +191,8 @@ class ClientConnection(asyncio.Protocol):
         if self._over:
             return
         if self.exchange is None and not self._buffer and self._decoder is None:
-            head = self._host.read_ordinary(data)
+            read = self._host.read_ordinary
+            head = read(data)
             if head is not None:
                 self._begin(head)
                 return
@@ -320,8 +324,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _leave(self, reply: Reply) -> None:
         self.exchange = None
-        if self._host.left is not None:
-            self._host.left(reply)
+        left = self._host.left
+        if left is not None:
+            left(reply)
 
     def _linger(self) -> None:
         """Closes, but not before the client had time to read.

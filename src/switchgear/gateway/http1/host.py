@@ -20,7 +20,7 @@ class Host(Protocol):
     head_limits: HeadLimits
     read_ordinary: Callable[[bytes], RequestHead | None]
     draining: bool
-    new_id: Callable[[], bytes]  # for a request that brings none
+    new_id_line: Callable[[], bytes]  # `X-Request-Id` for a request that brings none
     head_waits: TimeoutQueue[ClientConnection]  # for a request's head to be complete
     idle_waits: TimeoutQueue[ClientConnection]  # for the next request
     body_waits: TimeoutQueue[ClientConnection]  # for more of a request's body

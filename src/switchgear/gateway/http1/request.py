@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from switchgear.gateway.http1.fields import (
@@ -40,8 +41,9 @@ class HeadLimits(NamedTuple):
     target: int = 16384
 
 
-class RequestHead(NamedTuple):
-    """A request's head, checked.
+@dataclass(slots=True)
+class RequestHead:
+    """A request's head, checked; nobody changes it.
 
     `fields` are the lines that go on, ready to be sent, the framing of the body among them; `Host` and
     `X-Forwarded-For` are apart, since the gateway writes its own.
@@ -84,9 +86,6 @@ _match_ordinary = re.compile(
 ).fullmatch  # fmt: skip
 
 
-_ORDINARY: Final = tuple(RequestHead._field_defaults.values())
-
-
 def ordinary_request(limits: HeadLimits) -> Callable[[bytes], RequestHead | None]:
     """A reader of data that is exactly one ordinary request; `None` for anything else."""
     # A field takes at least four bytes: what is this short is within all limits, and need not be counted.
@@ -98,8 +97,8 @@ def ordinary_request(limits: HeadLimits) -> Callable[[bytes], RequestHead | None
         match = _match_ordinary(data)
         if match is None:
             return None
-        # A third cheaper than the constructor that `NamedTuple` makes, but its type says less.
-        return tuple.__new__(RequestHead, (*match.groups(), *_ORDINARY))  # pyright: ignore[reportUnknownMemberType]
+        method, target, host, fields = match.groups()
+        return RequestHead(method, target, host, fields)
 
     return read
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from switchgear.gateway.http1.fields import (
@@ -30,7 +31,8 @@ class ResponseHead(NamedTuple):
     keep_alive: bool
 
 
-class WholeAnswer(NamedTuple):
+@dataclass(slots=True)
+class WholeAnswer:
     """An ordinary answer that came in one piece, without anything for this hop: it goes on as it is."""
 
     status: int
@@ -47,14 +49,15 @@ class WholeAnswer(NamedTuple):
         return self.rest[2:]
 
 
-_KEEP_ALIVE = rb"((?:[Cc]onnection: ?[Kk]eep-[Aa]live\r\n)?+)"
+_KEEP_ALIVE = rb"(?:[Cc]onnection: ?[Kk]eep-[Aa]live\r\n)?+"
 _NOT_FOR_US = (
     rb"(?![CcTtUuKkPp](?i:onnection:|ontent-length:|e:|ransfer-encoding:|railers?:|pgrade:|eep-alive:|roxy-))"
 )
 _FIELDS = rb"(?:" + _NOT_FOR_US + FIELD_LINE + rb")*+"
 _match_ordinary = re.compile(
-    rb"HTTP/1\.1 (?!204|205|304)([2345][0-9][0-9]) " + VALUE + rb"\r\n" + _FIELDS
-    + rb"[Cc]ontent-[Ll]ength: ?([0-9]{1,7}+)\r\n" + _FIELDS + _KEEP_ALIVE + _FIELDS + rb"\r\n"
+    rb"(HTTP/1\.1 (?!204|205|304)([2345][0-9][0-9]) " + VALUE + rb"\r\n" + _FIELDS
+    + rb"[Cc]ontent-[Ll]ength: ?([0-9]{1,7}+)\r\n" + _FIELDS + rb")"
+    + _KEEP_ALIVE + rb"(" + _FIELDS + rb")\r\n"
 ).match  # fmt: skip
 _match_line = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + VALUE + rb"))?+\r\n").match
 _OURS = HOP_BY_HOP | {b"content-length"}
@@ -68,16 +71,11 @@ def whole_answer(data: bytes) -> WholeAnswer | None:
     match = _match_ordinary(data)
     if match is None:
         return None
-    status, length, keep_alive = match.groups()
+    head, status, length, more = match.groups()
     end = match.end()
     if end > _SHORT_HEAD or len(data) != end + int(length):
         return None
-    head, rest = data[: end - 2], data[end - 2 :]
-    if keep_alive:
-        start, after = match.span(3)
-        head = head[:start] + head[after:]
-    # A third cheaper than the constructor that `NamedTuple` makes, but its type says less.
-    return tuple.__new__(WholeAnswer, (_STATUSES[status], head, rest))  # pyright: ignore[reportUnknownMemberType]
+    return WholeAnswer(_STATUSES[status], head + more, data[end - 2 :])
 
 
 def response_head_end(buffer: bytes | bytearray, searched: int) -> int:

@@ -75,21 +75,23 @@ class Attempt:
     `whole`: for circuit and timeout the call lasts until the body is there; otherwise until the head is.
     """
 
+    __slots__ = ("__dict__", "_caller", "_connection", "_endpoint", "_permit", "_sent", "_turn", "_upstream")
+
     _whole = False
-    _permit: Permit | None = None
-    _turn: Turn | None = None  # where there is a choice of endpoints, or one has a circuit
     _endpoint: UpstreamEndpoint
-    _connection: UpstreamConnection | None = None
     _task: asyncio.Task[None] | None = None  # asks for a permit, or connects
     _head: ResponseHead | None = None
     _tunnel_end: TunnelEnd  # after an upgrade
     _resent = False
     _paused = False
-    _sent = 0.0  # when, if somebody wants to know
+    _sent: float  # when, if somebody wants to know
 
     def __init__(self, upstream: Upstream, caller: Caller, *, whole: bool = False) -> None:
         self._upstream = upstream
         self._caller = caller
+        self._permit: Permit | None = None
+        self._turn: Turn | None = None  # where there is a choice of endpoints, or one has a circuit
+        self._connection: UpstreamConnection | None = None
         if whole:
             self._whole = True
 
@@ -98,8 +100,9 @@ class Attempt:
     def start(self) -> None:
         guard = self._upstream.guard
         if guard is not None:
+            enter = guard.try_enter
             try:
-                self._permit = guard.try_enter()
+                self._permit = enter()
             except CircuitOpenError as error:
                 guard.rejected()
                 self._caller.rejected(error)
@@ -274,7 +277,8 @@ class Attempt:
 
     def _connect_to(self, endpoint: UpstreamEndpoint) -> None:
         self._endpoint = endpoint
-        connection = endpoint.pool.take()
+        take = endpoint.pool.take
+        connection = take()
         if connection is not None:
             self._send(connection)
         else:
@@ -288,7 +292,7 @@ class Attempt:
         if self._upstream.tally is not None:
             self._sent = monotonic()
         wire = caller.write_request(self._endpoint)
-        connection.send(self, wire, to_head=caller.to_head, complete=caller.sent_whole)
+        connection.send(self, wire, caller.to_head, caller.sent_whole)
         if not caller.sent_whole:
             caller.admitted()
 

@@ -84,6 +84,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._sink: Sink | None = None
         self._buffer = bytearray()
         self._decoder: Decoder | None = None
+        self._searched = self._interims = 0
+        self._heard = False
+        self._keep = True
         self._paused = False
         self._reused = False
         self._retired = False
@@ -91,14 +94,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     # ---- what its user calls
 
-    def send(self, sink: Sink, wire: bytes, *, to_head: bool, complete: bool) -> None:
+    def send(self, sink: Sink, wire: bytes, to_head: bool, complete: bool) -> None:
         """Sends a request's head (`complete`: it is the whole request) and tells `sink` of the answer."""
         self._sink = sink
         self._to_head = to_head
         self._request_done = complete
-        self._decoder = None
-        self._searched = self._interims = 0
-        self._heard = False
         self._transport.write(wire)
 
     def send_body(self, data: bytes) -> None:
@@ -137,14 +137,13 @@ class UpstreamConnection(asyncio.Protocol):
         if sink is None:
             self.abort()  # bytes that nobody asked for: whose answer would they be?
             return
-        self._heard = True
         if self._decoder is None and not self._buffer and not self._to_head:
             answer = whole_answer(data)
             if answer is not None:
-                self._keep = True
                 self._release()
                 sink.answered(answer)
                 return
+        self._heard = True
         try:
             self._take(sink, data)
         except FramingError as error:
@@ -240,6 +239,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _release(self) -> None:
         self._sink = None
+        if self._heard:  # an answer that came in one piece has left nothing behind
+            self._decoder = None
+            self._searched = self._interims = 0
+            self._heard = False
         if self._keep and self._request_done and self.writable and not self._retired:
             self._reused = True
             if self._paused:

@@ -19,7 +19,7 @@ _USUAL_PORT: Final = {"http": 80, "https": 443}
 class UpstreamEndpoint:
     """How a request for a URL is written, the pool of its origin, and its own circuit if it has one."""
 
-    __slots__ = ("_host", "_preserve_host", "_target", "guard", "origin", "pool")
+    __slots__ = ("_after_target", "_preserve_host", "_target", "guard", "origin", "pool")
 
     def __init__(self, endpoint: Endpoint, pool: Pool, preserve_host: bool, guard: Guard | None) -> None:
         self.pool = pool
@@ -29,7 +29,7 @@ class UpstreamEndpoint:
         self._preserve_host = preserve_host
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         usual = endpoint.port == _USUAL_PORT[endpoint.scheme]
-        self._host = (host if usual else f"{host}:{endpoint.port}").encode()
+        self._after_target = _after_target((host if usual else f"{host}:{endpoint.port}").encode())
 
     def write_head(
         self,
@@ -41,6 +41,10 @@ class UpstreamEndpoint:
         more: bytes = b"",
     ) -> bytes:
         """A request's head; `target` and `host` are the client's, `fields` and `more` all other lines."""
-        own = (self._preserve_host and host) or self._host
-        target = self._target(target, params)
-        return b"".join((method, b" ", target, b" HTTP/1.1\r\nHost: ", own, b"\r\n", fields, more, b"\r\n"))
+        address = self._target
+        own = _after_target(host) if self._preserve_host and host else self._after_target
+        return b"".join((method, b" ", address(target, params), own, fields, more, b"\r\n"))
+
+
+def _after_target(host: bytes) -> bytes:
+    return b" HTTP/1.1\r\nHost: %b\r\n" % host
