@@ -96,8 +96,12 @@ class BufferedFetch:
     async def __call__(self, service: Service, request: Request) -> BufferedResponse:
         upstream = self._upstreams[service.name]
         if upstream.retry is None:
-            return await _Call(request, self._limit).answer_of(upstream)
-        return await self._with_retries(upstream, upstream.retry, request)
+            response = await _Call(request, self._limit).answer_of(upstream)
+        else:
+            response = await self._with_retries(upstream, upstream.retry, request)
+        if upstream.answer_rules is not None:
+            response.headers = upstream.answer_rules.pairs(response.headers)
+        return response
 
     async def _with_retries(self, upstream: Upstream, rule: RetryRule, request: Request) -> BufferedResponse:
         rule.begin()

@@ -96,7 +96,7 @@ class Door(Reception):
             Reply(client, head, now).send_answer(found)
             return
         plan = found.route
-        exchange = client.exchange = Exchange(client, head, plan, found.params, now)
+        exchange = client.exchange = plan.exchange(client, head, plan, found.params, now)
         if plan.deadline is not None:
             plan.deadline.add(exchange)
         if self._admission is None:

@@ -26,9 +26,18 @@ from switchgear.gateway.config.model import (
 from switchgear.gateway.config.quantities import write_duration
 from switchgear.gateway.config.resolve import usual_state
 from switchgear.gateway.config.sections import Section
-from switchgear.gateway.config.settings import Setting, settings
+from switchgear.gateway.config.settings import Setting, settings, written
 from switchgear.gateway.config.tables.circuit_breaker import CIRCUIT_BREAKER
-from switchgear.gateway.config.tables.gateway import ADMIN, LIMITS, LOG, RETRY, ROUTE_SERVICE, STATE, TLS
+from switchgear.gateway.config.tables.gateway import (
+    ADMIN,
+    HEADERS,
+    LIMITS,
+    LOG,
+    RETRY,
+    ROUTE_SERVICE,
+    STATE,
+    TLS,
+)
 
 _ADDRESS_OF_STATE = ("host", "port", "user", "password", "database", "tls")
 
@@ -136,6 +145,7 @@ def _route(route: Route) -> EffectiveRoute:
         (
             Setting("timeout", _duration(route.timeout), route.timeout is None),
             Setting("deadline", _duration(route.deadline), route.deadline == usual_deadline),
+            Setting("headers", written(HEADERS, route.headers), not route.headers),
         ),
         tuple(sorted(_layers(route), key=lambda layer: layer.priority)),
         tuple(map(_service, route.services)),

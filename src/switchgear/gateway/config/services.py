@@ -9,6 +9,7 @@ from typing import Any
 
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.gateway.config.guards import Circuits, Guard, endpoint_key, guard_of, service_key
+from switchgear.gateway.config.header_rules import headers_of
 from switchgear.gateway.config.model import Endpoint, Fallback, Retry, Service
 from switchgear.gateway.config.paths import PathTemplate, Wildcard, join, strip_slash
 from switchgear.gateway.config.reader import Found, Item, Place, Values, closest
@@ -58,7 +59,13 @@ def _plain_service(item: Item) -> Service | None:
     if "max_ejected" in values and not values.get("per_endpoint") and "per_endpoint" not in values.wrong:
         values.found["max_ejected"].place.warn("has no effect without perEndpoint")
     endpoints = tuple(url.value for url in values.get("urls"))
-    return Service(item.key, endpoints, retry=retry_of(values.found.get("retry")), **values.pick(*_OWN))
+    return Service(
+        item.key,
+        endpoints,
+        retry=retry_of(values.found.get("retry")),
+        headers=headers_of(values.found.get("headers")),
+        **values.pick(*_OWN),
+    )
 
 
 def _one_url_is_enough(policy: CircuitBreakerPolicy, count: int) -> bool:

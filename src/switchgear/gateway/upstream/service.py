@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.circuits import Guard, guard_for
+from switchgear.gateway.config.model import HeaderRules
+from switchgear.gateway.http1.rules import FieldRules, compiled
 from switchgear.gateway.retrying import RetryBudget, RetryRule
 from switchgear.gateway.timeouts import TimeoutQueue
 from switchgear.gateway.tls import upstream_context
 from switchgear.gateway.tunnel import Tunnel
 from switchgear.gateway.upstream.attempt import Attempt
 from switchgear.gateway.upstream.balancing import Balancer
-from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
+from switchgear.gateway.upstream.endpoint import RuledEndpoint, UpstreamEndpoint
 from switchgear.gateway.upstream.pool import Pool
 from switchgear.gateway.upstream.resolver import Resolver
 
@@ -25,11 +27,23 @@ if TYPE_CHECKING:
     from switchgear.gateway.metrics.families import Sample
     from switchgear.gateway.metrics.tallies import UpstreamTally
 
+_NO_RULES: Final = HeaderRules()
+
 
 class Upstream:
     """A service of one route. `waits`: for an attempt's answer; `idle`: between bytes."""
 
-    __slots__ = ("balancer", "endpoint", "guard", "idle", "retry", "service", "tally", "waits")
+    __slots__ = (
+        "answer_rules",
+        "balancer",
+        "endpoint",
+        "guard",
+        "idle",
+        "retry",
+        "service",
+        "tally",
+        "waits",
+    )
 
     def __init__(
         self,
@@ -42,6 +56,7 @@ class Upstream:
         tally: UpstreamTally | None,
     ) -> None:
         self.service = service
+        self.answer_rules: FieldRules | None = compiled(service.headers.response)
         self.tally = tally
         self.guard = guard
         self.waits = waits
@@ -85,12 +100,14 @@ class Upstreams:
         self.tls: Tls | None = tls
         self._context: ssl.SSLContext | None = None
 
-    def make(self, service: Service, retry: Retry | None = None) -> Upstream:
-        """`retry`: that of the route, which holds where the service says nothing."""
+    def make(self, service: Service, retry: Retry | None = None, outer: HeaderRules = _NO_RULES) -> Upstream:
+        """`retry`: that of the route, which holds where the service says nothing; `outer`: the route's rules
+        for requests."""
+        rules = compiled(service.headers.request.within(outer))
         return Upstream(
             service,
             guard_for(service.circuit, self._breakers),
-            [self._endpoint(endpoint, service.preserve_host) for endpoint in service.endpoints],
+            [self._endpoint(endpoint, service.preserve_host, rules) for endpoint in service.endpoints],
             self._wait(service.timeout or self.limits.first_byte),
             self._idle,
             self._rule(service, service.retry or retry),
@@ -116,9 +133,13 @@ class Upstreams:
         await asyncio.gather(*(pool.close() for pool in self.pools.values()))
         await self.resolver.close()
 
-    def _endpoint(self, endpoint: Endpoint, preserve_host: bool) -> UpstreamEndpoint:
-        guard = guard_for(endpoint.circuit, self._breakers)
-        return UpstreamEndpoint(endpoint, self._pool(endpoint), preserve_host, guard)
+    def _endpoint(
+        self, endpoint: Endpoint, preserve_host: bool, rules: FieldRules | None
+    ) -> UpstreamEndpoint:
+        guard, pool = guard_for(endpoint.circuit, self._breakers), self._pool(endpoint)
+        if rules is None:
+            return UpstreamEndpoint(endpoint, pool, preserve_host, guard)
+        return RuledEndpoint(endpoint, pool, preserve_host, guard, rules)
 
     def _pool(self, endpoint: Endpoint) -> Pool:
         pool = self.pools.get(endpoint.origin)
