@@ -128,6 +128,8 @@ class Door(Reception):
         method = reply.request.method
         if self._counts:
             tally.count(method, status, seconds, origin, reply.bytes_in, reply.bytes_out)
+            if reply.head_at:
+                tally.count_streamed(method, reply.head_at - reply.started, seconds)
         if self._log is not None:
             client, target = reply.client.address, reply.request.target
             self._log.write(method, target, status, seconds, reply.bytes_out, origin, client, more)

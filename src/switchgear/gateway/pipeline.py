@@ -75,7 +75,9 @@ class Planner:
         measured = config.admin is not None or config.log.access is not False
         tally = board.upstream if measured else _unmeasured
         earlier = None if before is None else before.upstreams
-        self.upstreams: Upstreams = Upstreams(breakers, config.limits, config.tls, tally, earlier)
+        self.upstreams: Upstreams = Upstreams(
+            breakers, config.limits, config.tls, tally, earlier, board.retries
+        )
         self.stale: StaleStore = StaleStore() if before is None else before.stale
         self._loop = asyncio.get_running_loop()
 
@@ -111,7 +113,7 @@ class Planner:
         self.upstreams.retire(successor.upstreams)
 
     def samples(self) -> list[Sample]:
-        return list(self.upstreams.samples())
+        return list(self.upstreams.samples(self._board.log.rejecting))
 
     async def close(self) -> None:
         """Drops all connections to upstreams."""

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from switchgear.gateway.metrics.circuits import CircuitLog, circuit_samples
+from switchgear.gateway.metrics.retries import RetryTally
 from switchgear.gateway.metrics.tallies import UNMATCHED, CircuitTally, RouteTally, UpstreamTally
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Board:
         self._owner = owner
         self._routes: dict[str, RouteTally] = {}
         self._upstreams: dict[str, UpstreamTally] = {}
+        self._retries: dict[str, RetryTally] = {}
         self._circuits: dict[str, CircuitTally] = {}
         self._refusals: Counter[str] = Counter()
 
@@ -42,6 +44,10 @@ class Board:
 
     def upstream(self, name: str) -> UpstreamTally:
         return self._upstreams.setdefault(name, UpstreamTally(name, monotonic))
+
+    def retries(self, name: str) -> RetryTally:
+        """Of a service that retries."""
+        return self._retries.setdefault(name, RetryTally(name))
 
     def circuit(self, name: str) -> CircuitTally:
         return self._circuits.setdefault(name, CircuitTally(name))
@@ -54,7 +60,9 @@ class Board:
     def keep(self, config: GatewayConfig) -> None:
         """Forgets what a configuration does not name any more."""
         _keep(self._routes, {route.path.canonical for route in config.routes})
-        _keep(self._upstreams, {service.name for route in config.routes for service in route.services})
+        services = {service.name for route in config.routes for service in route.services}
+        _keep(self._upstreams, services)
+        _keep(self._retries, services)
         for gone in _keep(self._circuits, set(circuit_keys(config.routes))):
             self.log.forget(gone)
 
@@ -62,9 +70,10 @@ class Board:
         """All samples; requests go on meanwhile."""
         out = [*more, *self.log.samples(), *self.unmatched.samples()]
         out += ((("http_bad_requests", (reason,), count)) for reason, count in self._refusals.items())
-        tallies: list[RouteTally | UpstreamTally | CircuitTally] = [
+        tallies: list[RouteTally | UpstreamTally | RetryTally | CircuitTally] = [
             *self._routes.values(),
             *self._upstreams.values(),
+            *self._retries.values(),
             *self._circuits.values(),
         ]
         for number, tally in enumerate(tallies):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from switchgear.gateway.metrics.families import Sample
 
 _OVERRIDES: Final = (CircuitState.FORCED_OPEN, CircuitState.DISABLED)
+_REJECTING: Final = (CircuitState.OPEN, CircuitState.FORCED_OPEN)
 _OUTCOMES: Final = ("success", "failure", "inconclusive")
 
 
@@ -28,12 +29,15 @@ class CircuitLog:
     def __init__(self, owner: Switchgear) -> None:
         self.states: dict[str, str] = {}
         """By name, as of the last transition: a look at the circuit itself would cost its lock."""
+        self.rejecting: set[str] = set()
+        """Names of those that reject calls, as of then."""
         self._moves: Counter[tuple[str, str, str, str]] = Counter()
         self._moved_at: dict[str, float] = {}
         owner.on_transition(self._heard)
 
     def forget(self, name: str) -> None:
         self.states.pop(name, None)
+        self.rejecting.discard(name)
         self._moved_at.pop(name, None)
         for move in [move for move in list(self._moves) if move[0] == name]:
             self._moves.pop(move, None)
@@ -46,6 +50,10 @@ class CircuitLog:
 
     def _heard(self, event: TransitionEvent) -> None:
         self.states[event.name] = event.to_state.value
+        if event.to_state in _REJECTING and not event.shadow:
+            self.rejecting.add(event.name)
+        else:
+            self.rejecting.discard(event.name)
         self._moves[event.name, event.from_state.value, event.to_state.value, event.rule.value] += 1
         self._moved_at[event.name] = event.at
 

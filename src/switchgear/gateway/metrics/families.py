@@ -57,6 +57,9 @@ _ALL: Final = (
     _histogram(
         "http_request_duration_seconds", "Head of the request to end of the answer.", "route", "method"
     ),
+    _histogram(
+        "http_time_to_first_byte_seconds", "Head of the request to head of the answer.", "route", "method"
+    ),
     _counter("http_responses_by_origin", "Who decided what the client got.", "route", "origin"),
     _counter("http_request_bytes", "Bytes of requests' bodies.", "route"),
     _counter("http_response_bytes", "Bytes of answers.", "route"),
@@ -66,6 +69,15 @@ _ALL: Final = (
     _counter("upstream_requests", "Attempts by their end.", "service", "endpoint", "code", "error"),
     _histogram("upstream_request_duration_seconds", "Attempts, until the head of the answer.", "service"),
     _gauge("upstream_connections", "Connections to an origin.", "endpoint", "state", merge=sum),
+    _counter("upstream_retries", "Attempts that were made again.", "service"),
+    _counter("upstream_retry_budget_exhausted", "Retries that the budget did not allow.", "service"),
+    _gauge(
+        "upstream_endpoint_up",
+        "0 for an endpoint that takes no connection, or whose own circuit rejects.",
+        "service",
+        "endpoint",
+        merge=min,
+    ),
     _counter("merge_parts", "Parts of merged answers.", "route", "service", "result"),
     _gauge("circuit_state", "1 for the state that a circuit is in.", "circuit"),
     _counter("circuit_calls", "Calls by their outcome; rejected ones were not made.", "circuit", "outcome"),
@@ -83,6 +95,9 @@ _ALL: Final = (
     _gauge("config_last_reload_success_timestamp_seconds", "When a configuration was last taken."),
     _gauge("config_info", "The configuration in force.", "hash"),
     _gauge("worker_up", "1 for a worker that serves.", "worker"),
+    _counter("process_cpu_seconds", "Processor time of a worker.", "worker"),
+    _gauge("process_resident_memory_bytes", "Memory of a worker.", "worker"),
+    _gauge("process_open_fds", "Open descriptors of a worker.", "worker"),
     _counter("admin_requests", "Requests to the operator's listener.", "path", "code"),
     _gauge("build_info", "What runs.", "version", "python"),
 )

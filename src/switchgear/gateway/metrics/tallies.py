@@ -50,11 +50,28 @@ class Histogram:
 class _Method:
     """Requests to a route with one method."""
 
-    __slots__ = ("durations", "statuses")
+    __slots__ = ("_early", "_streamed", "durations", "statuses")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         self.durations = Histogram()
+        self._streamed: Histogram | None = None
+        self._early: Histogram | None = None
+
+    def began(self, to_head: float, seconds: float) -> None:
+        """An answer that took `seconds` was sent piece by piece, the first after `to_head`."""
+        if self._streamed is None or self._early is None:
+            self._streamed, self._early = Histogram(), Histogram()
+        self._streamed.add(seconds)
+        self._early.add(to_head)
+
+    @property
+    def to_first_byte(self) -> list[float]:
+        """Of all answers: most are sent whole, and begin when they end, so that nothing is counted twice."""
+        if self._streamed is None or self._early is None:
+            return self.durations.value
+        columns = (self.durations.value, self._streamed.value, self._early.value)
+        return [all_of - streamed + early for all_of, streamed, early in zip(*columns, strict=True)]
 
 
 class RouteTally:
@@ -83,6 +100,11 @@ class RouteTally:
         self._bytes_in += bytes_in
         self._bytes_out += bytes_out
 
+    def count_streamed(self, method: bytes, to_head: float, seconds: float) -> None:
+        """The answer of a request that was counted came in pieces, its head `to_head` seconds after the
+        request's."""
+        (self._methods.get(method) or self._method(method)).began(to_head, seconds)
+
     def count_parts(self, results: Iterable[Result]) -> None:
         """A merged answer is composed."""
         for result in results:
@@ -98,7 +120,9 @@ class RouteTally:
         for method, tally in self._methods.items():
             for status, count in tally.statuses.items():
                 yield "http_requests", (self.name, method.decode(), str(status)), count
-            yield "http_request_duration_seconds", (self.name, method.decode()), tally.durations.value
+            place = (self.name, method.decode())
+            yield "http_request_duration_seconds", place, tally.durations.value
+            yield "http_time_to_first_byte_seconds", place, tally.to_first_byte
         for origin, count in self._origins.items():
             yield "http_responses_by_origin", (self.name, origin), count
         yield "http_request_bytes", (self.name,), self._bytes_in

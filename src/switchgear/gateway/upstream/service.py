@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from switchgear.gateway.circuits import Guard, guard_for
 from switchgear.gateway.config.model import HeaderRules
 from switchgear.gateway.http1.rules import FieldRules, compiled
+from switchgear.gateway.metrics.retries import RetryTally
 from switchgear.gateway.retrying import RetryBudget, RetryRule
 from switchgear.gateway.timeouts import TimeoutQueue
 from switchgear.gateway.tls import upstream_context
@@ -20,7 +21,7 @@ from switchgear.gateway.upstream.resolver import Resolver
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from switchgear.gateway.breakers import Breakers
     from switchgear.gateway.config.model import Endpoint, Limits, Retry, Service, Tls
@@ -81,11 +82,14 @@ class Upstreams:
         tls: Tls | None = None,
         tally: Callable[[str], UpstreamTally | None] = lambda name: None,
         before: Upstreams | None = None,
+        retry_tally: Callable[[str], RetryTally] = RetryTally,
     ) -> None:
-        """`tally` gives what measures a service by its name. Connections, addresses and budgets go on from
-        `before`."""
+        """`tally` and `retry_tally` give what measures a service by its name. Connections, addresses and
+        budgets go on from `before`."""
         self._breakers = breakers
         self._tally = tally
+        self._retry_tally = retry_tally
+        self._endpoints: dict[tuple[str, str], UpstreamEndpoint] = {}
         self.limits = limits
         self._loop = asyncio.get_running_loop()
         self.resolver: Resolver = Resolver(self._loop) if before is None else before.resolver
@@ -104,10 +108,12 @@ class Upstreams:
         """`retry`: that of the route, which holds where the service says nothing; `outer`: the route's rules
         for requests."""
         rules = compiled(service.headers.request.within(outer))
+        endpoints = [self._endpoint(endpoint, service.preserve_host, rules) for endpoint in service.endpoints]
+        self._endpoints |= {(service.name, endpoint.origin): endpoint for endpoint in endpoints}
         return Upstream(
             service,
             guard_for(service.circuit, self._breakers),
-            [self._endpoint(endpoint, service.preserve_host, rules) for endpoint in service.endpoints],
+            endpoints,
             self._wait(service.timeout or self.limits.first_byte),
             self._idle,
             self._rule(service, service.retry or retry),
@@ -120,10 +126,14 @@ class Upstreams:
             if successor.pools.get(origin) is not pool:
                 pool.retire()
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, rejecting: Collection[str]) -> Iterator[Sample]:
+        """`rejecting`: the keys of circuits that reject calls now."""
         for origin, pool in self.pools.items():
             yield "upstream_connections", (origin, "active"), pool.busy
             yield "upstream_connections", (origin, "idle"), pool.idle
+        for place, endpoint in self._endpoints.items():
+            rejects = endpoint.guard is not None and endpoint.guard.key in rejecting
+            yield "upstream_endpoint_up", place, float(endpoint.pool.up and not rejects)
 
     async def close(self) -> None:
         """Drops all connections."""
@@ -165,7 +175,7 @@ class Upstreams:
         key = (tuple(sorted({endpoint.origin for endpoint in service.endpoints})), retry.budget)
         budget = self._earlier_budgets.get(key) or RetryBudget(retry.budget)
         budget = self.budgets.setdefault(key, budget)
-        return RetryRule(retry, budget)
+        return RetryRule(retry, budget, self._retry_tally(service.name))
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
