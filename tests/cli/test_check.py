@@ -105,6 +105,7 @@ limits
                          idle 1m; clientHead 10s; keepAlive 75s; drain 8s
 log
   (default)              access true; level info
+trustedProxies           none (default)
 
 route GET /users/{id} (streamed)
   timeout                5s

@@ -15,6 +15,7 @@ from switchgear.gateway.reception import Reception
 from switchgear.gateway.reply import Reply
 from switchgear.gateway.request_ids import id_in
 from switchgear.gateway.site import Site
+from switchgear.gateway.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ class Door(Reception):
         self._take(config)
 
     def _take(self, config: GatewayConfig) -> None:
+        self._trust = Trust(config.trusted_proxies)
         self._counts = config.admin is not None
         self._tells_health = config.admin is not None and config.admin.health
         self._set_admission(config)
@@ -86,6 +88,8 @@ class Door(Reception):
     # ---- as host of the connections
 
     def dispatch(self, client: ClientConnection, head: RequestHead) -> None:
+        if head.tells or self._trust.strict:
+            head = self._trust.seen(client.address, head)
         path = head.target.partition(b"?")[0]
         find = self._site.find
         found = find(head.method, path)
@@ -131,7 +135,8 @@ class Door(Reception):
             if reply.head_at:
                 tally.count_streamed(method, reply.head_at - reply.started, seconds)
         if self._log is not None:
-            client, target = reply.client.address, reply.request.target
+            client = reply.request.client or reply.client.address
+            target = reply.request.target
             self._log.write(method, target, status, seconds, reply.bytes_out, origin, client, more)
 
     def _line(self, exchange: Exchange) -> str:

@@ -115,6 +115,13 @@ def _sections(config: GatewayConfig) -> Iterator[Setting]:
     yield _section(TLS, config.tls, None)
     yield _section(LIMITS, config.limits, Limits())
     yield _section(LOG, config.log, LogConfig())
+    yield _trusted_proxies(config)
+
+
+def _trusted_proxies(config: GatewayConfig) -> Setting:
+    trusted = config.trusted_proxies
+    said = None if trusted is None else [str(network) for network in trusted] or "nobody"
+    return Setting("trustedProxies", said, trusted is None)
 
 
 def _section(section: Section, value: object, standard: object) -> Setting:

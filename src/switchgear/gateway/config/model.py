@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Literal
 
 from switchgear.breaker.policy import CircuitBreakerPolicy
@@ -15,6 +16,7 @@ from switchgear.stores.protocol import CircuitBreakerStore
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ALL"]
 StateType = Literal["memory", "redis", "postgres", "own"]
+Network = IPv4Network | IPv6Network
 Balance = Literal["round-robin", "least-requests"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 TlsVersion = Literal["1.2", "1.3"]
@@ -275,3 +277,5 @@ class GatewayConfig:
     log: LogConfig = LogConfig()
     admin: Admin | None = None
     tls: Tls | None = None
+    trusted_proxies: tuple[Network, ...] | None = None
+    """Who is believed what he says of the client before him; `None`: nothing is said of that."""

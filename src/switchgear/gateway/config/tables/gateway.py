@@ -11,6 +11,7 @@ from switchgear.gateway.config.kinds import (
     ACCESS_LOG,
     ADDRESS,
     BOOLEAN,
+    NETWORKS,
     PATH,
     POLICY,
     SERVICE_TYPE,
@@ -263,7 +264,16 @@ ROUTES: Final = MapOf(
 )
 HTTP: Final = Section(
     "http",
-    (Field("routes", ROUTES, "What is answered, by path and method.", required=True), *_guards("none")),
+    (
+        Field("routes", ROUTES, "What is answered, by path and method.", required=True),
+        *_guards("none"),
+        Field(
+            "trustedProxies",
+            ListOf(NETWORKS, "a list of addresses and networks such as 10.0.0.0/8, or private"),
+            "Proxies before the gateway, which are believed what they say of the client.",
+            default="nothing is known of them",
+        ),
+    ),
     _ROUTE_REFUSED,
 )
 
