@@ -11,6 +11,7 @@ from switchgear.breaker.circuit import Circuit
 from switchgear.breaker.colour import Colour, colour_of, surely_sync
 from switchgear.breaker.events import Listener
 from switchgear.breaker.guard import guard, guard_bare
+from switchgear.breaker.observed import CallObserver, observed
 from switchgear.breaker.permit import Permit
 from switchgear.breaker.policy import FIELDS, CircuitBreakerPolicy, Seconds, seconds
 from switchgear.breaker.rescue import (
@@ -64,7 +65,7 @@ class CircuitBreaker:
     can't be a key or for a key that has another policy in this process.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_ears", "_key", "_name", "_store", "circuit")
+    __slots__ = ("__weakref__", "_clock", "_ears", "_key", "_name", "_observers", "_store", "circuit")
 
     circuit: Circuit
 
@@ -84,6 +85,7 @@ class CircuitBreaker:
         self._key = checked_key(name if namespace is None else f"{namespace}/{name}")
         self._clock = clock
         self._ears: tuple[_Ear, ...] = ()
+        self._observers: tuple[CallObserver, ...] = ()
         self._store = store
         self.circuit = bind(self, self._key, name, policy or policy_from(fields), store, clock)
 
@@ -109,7 +111,8 @@ class CircuitBreaker:
             self._bind(policy)
 
     def _bind(self, policy: CircuitBreakerPolicy) -> None:
-        self.circuit = bind(self, self._key, self._name, policy, self._store, self._clock)
+        circuit = bind(self, self._key, self._name, policy, self._store, self._clock)
+        self.circuit = observed(circuit, self._observers)
         for ear in self._ears:
             ear.move(self.circuit)
 
@@ -125,6 +128,11 @@ class CircuitBreaker:
     @property
     def policy(self) -> CircuitBreakerPolicy:
         return self.circuit.policy
+
+    @property
+    def store(self) -> CircuitBreakerStore | None:
+        """Where the circuit is shared, if it is."""
+        return self._store
 
     def __repr__(self) -> str:
         return f"<CircuitBreaker {self._name!r} {self.state.value}>"
@@ -253,6 +261,28 @@ class CircuitBreaker:
 
         return stop
 
+    def observe(self, observer: CallObserver) -> None:
+        """Tell `observer` of every call from now on, and of every transition.
+
+        Calls cost more then, by what it does and by a reading of the clock. It costs nothing where nobody
+        observes, since that is decided when the circuit is chosen, and not at each call.
+        """
+        ear = _Ear(observer.moved)
+        ear.move(self.circuit)
+        self._ears = (*self._ears, ear)
+        self._observe((*self._observers, observer))
+
+    def unobserve(self, observer: CallObserver) -> None:
+        """Tell it no more; nothing happens if it was not told. Calls under way still report to it."""
+        for ear in [ear for ear in self._ears if ear.listener == observer.moved]:
+            ear.stop()
+            self._ears = tuple(kept for kept in self._ears if kept is not ear)
+        self._observe(tuple(kept for kept in self._observers if kept is not observer))
+
+    def _observe(self, observers: tuple[CallObserver, ...]) -> None:
+        self._observers = observers
+        self.circuit = observed(self.circuit, observers)
+
     def ready(self, timeout: float = 0.25) -> bool:
         """Fetch the shared state beforehand, for at most `timeout` seconds; returns whether it is known now.
 
@@ -287,12 +317,12 @@ class _Ear:
     """A listener, wherever its breaker's circuit goes."""
 
     def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+        self.listener = listener
         self.stop: Callable[[], None] = lambda: None
 
     def move(self, circuit: Circuit) -> None:
         self.stop()
-        self.stop = circuit.listen(self._listener)
+        self.stop = circuit.listen(self.listener)
 
 
 # One stack for all breakers, innermost last. Each thread and each task has a context of its own, and a nested

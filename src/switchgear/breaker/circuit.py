@@ -161,6 +161,10 @@ class Circuit:
         """Go on under another policy, of the same mode where a store is shared: that is part of the key."""
         self._take_policy(policy)
 
+    def outdated(self, grant: Grant) -> bool:
+        """Whether how this call ends is evidence no more: it was admitted in a generation that is over."""
+        return False
+
     def due_since(self) -> float:
         """The `now()` since which a probe could have gone; infinity while none can, or none is needed."""
         return math.inf
@@ -179,19 +183,21 @@ class Circuit:
     def state(self) -> CircuitState:
         return self.snapshot().state
 
-    def cancel(self, grant: Grant, started: float) -> None:
+    def cancel(self, grant: Grant, started: float) -> Outcome:
         """Report that the caller gave up waiting: no evidence, unless it had waited longer than a slow call
         lasts.
 
-        A dependency that hangs must open the circuit also when the timeout stands outside the guard.
+        A dependency that hangs must open the circuit also when the timeout stands outside the guard. Returns
+        what it was taken for.
         """
         waited = self.now() - started if self.timed else 0.0
         if waited > self._slow_after:
             text = f"cancelled after {waited:.3g} s (slow_call_duration is {self._slow_after:.3g} s)"
             self.settle(grant, FAILURE, started, text)
-        else:
-            self._count_cancelled()
-            self.settle(grant, INCONCLUSIVE, started)
+            return FAILURE
+        self._count_cancelled()
+        self.settle(grant, INCONCLUSIVE, started)
+        return INCONCLUSIVE
 
     def _count_cancelled(self) -> None:
         with self._lock:

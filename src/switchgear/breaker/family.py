@@ -70,6 +70,11 @@ class BreakerFamily:
     def __len__(self) -> int:
         return len(self._members)
 
+    @property
+    def overflow(self) -> CircuitBreaker | None:
+        """What keys beyond twice the limit share, once there were any."""
+        return self._overflow
+
     def __iter__(self) -> Iterator[CircuitBreaker]:
         with self._lock:
             return iter([breaker for breaker, _ in self._members.values()])

@@ -199,6 +199,7 @@ class LocalCircuit(Circuit):
             picture = CircuitBreakerSnapshot(
                 state=machine.state,
                 failure_count=evidence.failures,
+                call_count=evidence.calls,
                 success_count=machine.successes,
                 last_failure_time=self._epoch(self._last_failure_at, now),
                 last_state_change=self._epoch(self._changed_at, now),
@@ -211,6 +212,9 @@ class LocalCircuit(Circuit):
             )
         told()
         return picture
+
+    def outdated(self, grant: Grant) -> bool:
+        return not isinstance(grant, Shed) and grant.generation != self._machine.generation
 
     def due_since(self) -> float:
         with self._inside():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from switchgear.breaker.circuit import Circuit, Grant
-from switchgear.breaker.machine import Passed
+from switchgear.breaker.machine import INCONCLUSIVE, Outcome, Passed
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.breaker.state import CircuitBreakerSnapshot, CircuitState
 from switchgear.clock import Clock
@@ -27,8 +27,9 @@ class OffCircuit(Circuit):
     def settle(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is counted."""
 
-    def cancel(self, *args: Any, **kwargs: Any) -> None:
+    def cancel(self, *args: Any, **kwargs: Any) -> Outcome:
         """Nothing is counted."""
+        return INCONCLUSIVE
 
     def snapshot(self) -> CircuitBreakerSnapshot:
         return CircuitBreakerSnapshot(state=CircuitState.DISABLED, reason="SWITCHGEAR_OFF=1")

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from switchgear.breaker.breaker import CircuitBreaker, policy_from
 from switchgear.breaker.events import Listener
 from switchgear.breaker.family import BreakerFamily
 from switchgear.breaker.forks import ForkableLock
+from switchgear.breaker.observed import CallObserver
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.clock import SYSTEM_CLOCK, Clock
 from switchgear.stores.protocol import CircuitBreakerStore, checked_store
 from switchgear.stores.scope import StoreScope
+
+Chooser = Callable[[CircuitBreaker, str | None], CallObserver | None]
+"""Who is to be told of a breaker's calls, given the template of its family if it is of one."""
+
+
+class _Watching:
+    """A chooser, and whom it has chosen so far."""
+
+    def __init__(self, choose: Chooser) -> None:
+        self.choose = choose
+        self.chosen: WeakKeyDictionary[CircuitBreaker, CallObserver] = WeakKeyDictionary()
+
+    def begin(self, breaker: CircuitBreaker, template: str | None) -> None:
+        observer = self.choose(breaker, template)
+        if observer is not None:
+            self.chosen[breaker] = observer
+            breaker.observe(observer)
+
+    def end(self) -> None:
+        for breaker, observer in list(self.chosen.items()):
+            breaker.unobserve(observer)
 
 
 class Switchgear:
@@ -40,6 +63,7 @@ class Switchgear:
         self._breakers: dict[str, CircuitBreaker] = {}
         self._families: dict[str, BreakerFamily] = {}
         self._listeners: list[Listener] = []
+        self._watching: tuple[_Watching, ...] = ()
 
     def breaker(self, name: str, policy: CircuitBreakerPolicy | None = None, **fields: Any) -> CircuitBreaker:
         """The breaker `name`, made at the first call; `ValueError` when it exists with another policy.
@@ -74,8 +98,8 @@ class Switchgear:
                     template,
                     limit,
                     wanted,
-                    lambda name: self._make(name, wanted),
-                    lambda name: self._make_overflow(name, wanted),
+                    lambda name: self._make(name, wanted, template),
+                    lambda name: self._make_overflow(name, wanted, template),
                     self._clock.monotonic,
                 )
             elif (known.policy, known.limit) != (wanted, limit):
@@ -103,6 +127,42 @@ class Switchgear:
             self._listeners.append(listener)
             for breaker in self:
                 breaker.on_transition(listener)
+
+    def observe(self, choose: Chooser) -> Callable[[], None]:
+        """Tell the observer that `choose(breaker, template)` names of every call, of breakers present and
+        future (see `CircuitBreaker.observe`); returns a function that ends that.
+
+        `template` is that of the breaker's family, `None` for one that was made by name. For the answer
+        `None` the breaker is not observed.
+        """
+        watching = _Watching(choose)
+        with self._lock:
+            self._watching = (*self._watching, watching)
+            for breaker in self._breakers.values():
+                watching.begin(breaker, None)
+            for template, family in self._families.items():
+                for breaker in family:
+                    watching.begin(breaker, template)
+                if family.overflow is not None:
+                    watching.begin(family.overflow, template)
+
+        def stop() -> None:
+            with self._lock:
+                self._watching = tuple(kept for kept in self._watching if kept is not watching)
+            watching.end()
+
+        return stop
+
+    @property
+    def store(self) -> CircuitBreakerStore | None:
+        """What the breakers share their state through now, if anything."""
+        return self._store
+
+    @property
+    def families(self) -> tuple[BreakerFamily, ...]:
+        """All families of breakers by key."""
+        with self._lock:
+            return tuple(self._families.values())
 
     def open(self, store: CircuitBreakerStore | str) -> StoreScope:
         """Share all breakers, present and future, through `store` (or one made from a URL) for a `with`
@@ -141,19 +201,24 @@ class Switchgear:
             raise TypeError(f"give either policy= or its fields, not both (got {', '.join(sorted(fields))})")
         return policy
 
-    def _make(self, name: str, policy: CircuitBreakerPolicy) -> CircuitBreaker:
+    def _make(self, name: str, policy: CircuitBreakerPolicy, template: str | None = None) -> CircuitBreaker:
         breaker = CircuitBreaker(
             name, policy, store=self._store, namespace=self._namespace, clock=self._clock
         )
         for listener in self._listeners:
             breaker.on_transition(listener)
+        return self._begin(breaker, template)
+
+    def _begin(self, breaker: CircuitBreaker, template: str | None) -> CircuitBreaker:
+        for watching in self._watching:
+            watching.begin(breaker, template)
         return breaker
 
-    def _make_overflow(self, name: str, policy: CircuitBreakerPolicy) -> CircuitBreaker:
+    def _make_overflow(self, name: str, policy: CircuitBreakerPolicy, template: str) -> CircuitBreaker:
         # Keys with nothing in common share it: their failures are counted, but must not add up to an outage
         # of all of them, and a billion in a second can't be. No store: a real key may have this very name
         # there.
         never = replace(
             policy, failure_threshold=1_000_000_000, window=1.0, failure_rate=None, slow_call_rate=None
         )
-        return CircuitBreaker(name, never, clock=self._clock)
+        return self._begin(CircuitBreaker(name, never, clock=self._clock), template)

@@ -63,6 +63,8 @@ class CircuitBreakerSnapshot:
     state: CircuitState
     failure_count: int = 0
     """With a window the failures inside it, otherwise the run of consecutive failures."""
+    call_count: int = 0
+    """With a window the calls inside it, otherwise 0: a run of failures needs no count of calls."""
     success_count: int = 0
     """Successes since the last state change (a private breaker that counts a run need not count them)."""
     last_failure_time: float = 0.0

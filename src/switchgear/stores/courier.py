@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from switchgear.stores.home import Home, Letter, batches
-from switchgear.stores.view import View
+from switchgear.stores.traffic import End, RoundTrip
+from switchgear.stores.view import Result, View
 
 logger = logging.getLogger("switchgear")
 
@@ -55,7 +56,7 @@ class Courier:
 
     async def ask(self, letter: Letter) -> View:
         """Send one letter at once, beside all others: somebody waits for it."""
-        return (await self._batch([letter], SENDING))[0]
+        return (await self._batch([letter], SENDING, "ask"))[0]
 
     async def flush(self) -> None:
         """Send all that is pending. `ConnectionError` when the store can't be reached."""
@@ -121,9 +122,9 @@ class Courier:
 
     async def _prune(self) -> None:
         """Remove circuits that nobody uses. What goes wrong does not matter: there will be another time."""
-        prune = cast("Callable[[], Awaitable[object]]", getattr(self.home.store, "prune", None))
+        prune = cast("Callable[[], Coroutine[Any, Any, object]]", getattr(self.home.store, "prune", None))
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(prune(), SENDING)
+            await self._round_trip("prune", SENDING, prune)
 
     async def _send(self, letters: Sequence[Letter]) -> bool:
         for start, part in batches(letters):
@@ -139,8 +140,7 @@ class Courier:
         home = self.home
         home.polled_at = home.now()
         try:
-            async with asyncio.timeout(SENDING):
-                changes = await self._at_home(lambda: home.store.changes(self._since))
+            changes = await self._round_trip("poll", SENDING, lambda: home.store.changes(self._since))
         except Exception as error:
             home.failed((), error)
             return False
@@ -173,10 +173,30 @@ class Courier:
 
     # ---- the store, on its own event loop ----
 
-    async def _batch(self, letters: Sequence[Letter], seconds: float) -> Sequence[View]:
+    async def _batch(
+        self, letters: Sequence[Letter], seconds: float, operation: RoundTrip = "batch"
+    ) -> Sequence[View]:
         sent = [(letter.circuit.key, letter.sent) for letter in letters]
-        async with asyncio.timeout(seconds):
-            return await self._at_home(lambda: self.home.store.batch(sent))
+        views = await self._round_trip(operation, seconds, lambda: self.home.store.batch(sent))
+        for view in views:
+            if view.result == Result.LOST:
+                self.home.traffic.conflict()
+        return views
+
+    async def _round_trip(
+        self, operation: RoundTrip, seconds: float, errand: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        home = self.home
+        end: End = "ok"
+        started = home.now()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._at_home(errand)
+        except Exception as error:
+            end = "timeout" if isinstance(error, TimeoutError) else "error"
+            raise
+        finally:
+            home.traffic.add(operation, end, home.now() - started)
 
     async def _listen(self, gap: Callable[[], None], alive: Callable[[], None]) -> None:
         home = self.home

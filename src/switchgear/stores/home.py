@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 from switchgear.stores import operations as ops
 from switchgear.stores.post import TICK
+from switchgear.stores.traffic import Traffic
 from switchgear.stores.view import SharedCircuitStore, View
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Home:
         self.now = now
         self.draw = draw
         self.reporter = new_reporter()
+        self.traffic = Traffic()
         self.up = True
         self.failures = 0
         self.resync_wanted = False
@@ -105,6 +107,11 @@ class Home:
         # disturb.
         alive = [reference() for reference in self._circuits.valuerefs()]
         return [circuit for circuit in alive if circuit is not None]
+
+    @property
+    def depth(self) -> int:
+        """Circuits with something to send."""
+        return len(self._dirty)
 
     def find(self, key: str) -> MirroredCircuit | None:
         """The circuit of this key, while it is in use."""

@@ -131,6 +131,10 @@ class LeasingMirror(Mirror):
             return view.failures if view.buckets else view.run
         return super().failure_count(now)
 
+    def call_count(self, now: float) -> int:
+        view = self.shared
+        return super().call_count(now) if view is None else view.calls
+
     def due_since(self, now: float) -> float:
         view = self.shared
         if view is None:

@@ -144,6 +144,16 @@ class Mirror(Post):
             return self.own.evidence(now).failures
         return self.evidence(now).failures
 
+    def call_count(self, now: float) -> int:
+        """As in a snapshot: calls in the window, 0 without one."""
+        if self.own.state is not CLOSED:
+            return self.own.evidence(now).calls
+        return self.evidence(now).calls
+
+    def outdated(self, grant: Passed | Leased) -> bool:
+        """Whether a call's outcome is evidence no more."""
+        return not self._belongs(grant.generation)
+
     def success_count(self) -> int:
         """Successes since the last change of state, as far as they are known here."""
         if self.view is None:

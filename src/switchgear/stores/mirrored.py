@@ -222,6 +222,7 @@ class MirroredCircuit(DeferringCircuit):
             picture = CircuitBreakerSnapshot(
                 state=standing.state,
                 failure_count=mirror.failure_count(now),
+                call_count=mirror.call_count(now),
                 success_count=mirror.success_count(),
                 last_failure_time=max(self._epoch(self._last_failure_at, now), shared_failure_at),
                 last_state_change=self._epoch(self._changed_at, now),
@@ -237,6 +238,9 @@ class MirroredCircuit(DeferringCircuit):
             )
         tell()
         return picture
+
+    def outdated(self, grant: Grant) -> bool:
+        return not isinstance(grant, Shed) and self._mirror.outdated(grant)
 
     def due_since(self) -> float:
         with self._inside():
@@ -291,6 +295,16 @@ class MirroredCircuit(DeferringCircuit):
                 flush = mirror.flush(reporter, now)
                 out.insert(0, Letter(self, flush, flush))  # what was counted comes before what was made of it
             return out
+
+    @property
+    def staleness(self) -> float:
+        """Seconds since the store last told anything."""
+        return max(0.0, self.now() - self._mirror.received)
+
+    @property
+    def dropped(self) -> int:
+        """Outcomes that could not be sent while they mattered."""
+        return self._mirror.ledger.dropped
 
     @property
     def idle(self) -> bool:

@@ -68,6 +68,11 @@ def release(store: CircuitBreakerStore, timeout: float = CLOSING) -> bool:
     return PUMP.dismiss(home, getattr(store, "aclose", None), timeout)
 
 
+def home_of(store: CircuitBreakerStore) -> Home | None:
+    """What knows of a store, if a breaker uses it."""
+    return _HOMES.get(id(store))
+
+
 def reached(store: CircuitBreakerStore) -> bool:
     """Whether a store answers, as far as the breakers that use it know."""
     home = _HOMES.get(id(store))
