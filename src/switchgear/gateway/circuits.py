@@ -54,19 +54,34 @@ class Guard:
     def answered(self, permit: Permit, head: Head) -> None:
         """The guarded call ended with an answer."""
         if self._judge is not None:
-            response = BufferedResponse(head.status, cut_fields(head.fields))
-            self._tally.add(self._judge.settle(permit, self._failures, response))
+            self._judged(permit, self._judge, BufferedResponse(head.status, cut_fields(head.fields)))
         elif head.status in self._failures:
-            self._tally.failures += 1
-            permit.failure(f"status {head.status}")
+            self._blame(permit, f"status {head.status}")
         else:
             self._tally.successes += 1
             permit.success()
 
     def failed(self, permit: Permit, failure: UpstreamFailure) -> None:
         """The guarded call ended without a usable answer."""
+        self._blame(permit, failure)
+
+    def _judged(self, permit: Permit, judge: _Judge, response: BufferedResponse) -> None:
+        try:
+            outcome, retry_after = judge.decide(self._failures, response)
+        except Exception as error:
+            self._blame(permit, error)
+            return
+        if outcome is None:
+            self.cancelled(permit)
+        elif outcome:
+            self._tally.successes += 1
+            permit.success()
+        else:
+            self._blame(permit, f"status {response.status}", retry_after)
+
+    def _blame(self, permit: Permit, error: Exception | str, retry_after: float | None = None) -> None:
         self._tally.failures += 1
-        permit.failure(failure)
+        permit.failure(error, retry_after=retry_after)
 
     def cancelled(self, permit: Permit) -> None:
         """The guarded call says nothing about the service."""
@@ -111,24 +126,10 @@ class _Judge:
         self._failed = policy.failure_if
         self._retry_after = policy.retry_after_from
 
-    def settle(self, permit: Permit, failures: frozenset[int], response: BufferedResponse) -> bool | None:
-        """Whether it was a success; `None`: no evidence."""
-        try:
-            outcome, retry_after = self._decide(failures, response)
-        except Exception as error:
-            permit.failure(error)
-            return False
-        if outcome is None:
-            permit.cancel()
-        elif outcome:
-            permit.success()
-        else:
-            permit.failure(f"status {response.status}", retry_after=retry_after)
-        return outcome
-
-    def _decide(
+    def decide(
         self, failures: frozenset[int], response: BufferedResponse
     ) -> tuple[bool | None, float | None]:
+        """Whether it was a success (`None`: no evidence), and the open time that the upstream asks for."""
         if self._ignored is not None and self._ignored(response):  # type: ignore[operator, arg-type]  # a predicate
             return None, None
         if response.status not in failures and not (self._failed is not None and self._failed(response)):

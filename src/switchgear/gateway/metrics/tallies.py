@@ -174,15 +174,6 @@ class CircuitTally:
         self.name = name
         self.successes = self.failures = self.inconclusive = self.rejected = 0
 
-    def add(self, success: bool | None) -> None:
-        """A call that a policy's own callables judged; `None`: no evidence."""
-        if success is None:
-            self.inconclusive += 1
-        elif success:
-            self.successes += 1
-        else:
-            self.failures += 1
-
     def samples(self) -> Iterator[Sample]:
         counts = zip(
             ("success", "failure", "inconclusive", "rejected"),

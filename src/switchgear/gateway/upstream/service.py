@@ -10,6 +10,7 @@ from switchgear.gateway.config.model import HeaderRules
 from switchgear.gateway.http1.rules import FieldRules, compiled
 from switchgear.gateway.metrics.retries import RetryTally
 from switchgear.gateway.retrying import RetryBudget, RetryRule
+from switchgear.gateway.suspicion import service_guard
 from switchgear.gateway.timeouts import TimeoutQueue
 from switchgear.gateway.tls import upstream_context
 from switchgear.gateway.tunnel import Tunnel
@@ -112,7 +113,7 @@ class Upstreams:
         self._endpoints |= {(service.name, endpoint.origin): endpoint for endpoint in endpoints}
         return Upstream(
             service,
-            guard_for(service.circuit, self._breakers),
+            service_guard(service, [each.guard for each in endpoints], self._breakers),
             endpoints,
             self._wait(service.timeout or self.limits.first_byte),
             self._idle,
