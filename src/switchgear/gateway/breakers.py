@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from switchgear import CircuitBreaker, CircuitBreakerPolicy, Switchgear
+    from switchgear.gateway.metrics.attention import Attention
     from switchgear.gateway.metrics.board import Board
     from switchgear.gateway.metrics.tallies import CircuitTally
 
@@ -43,6 +44,9 @@ class Breakers:
     def held(self, key: str) -> Held:
         """What the guards of a circuit hold back from it."""
         return self._held.setdefault(key, deque(maxlen=MOST_HELD))
+
+    def attention(self, key: str) -> Attention:
+        return self._board.attention(key)
 
     def tally(self, key: str) -> CircuitTally:
         return self._board.circuit(key)

@@ -7,8 +7,9 @@ import pytest
 
 from switchgear.gateway.config.model import Endpoint, Fallback, Retry, Route, Service
 from switchgear.gateway.config.paths import parse_path
-from switchgear.gateway.metrics.families import BOUNDS, counts_only, merged
+from switchgear.gateway.metrics.families import counts_only, merged
 from switchgear.gateway.retrying import RESERVE
+from switchgear.metrics.histogram import BOUNDS
 from tests.admin.desk import metrics, operated
 from tests.gateway.upstreams import (
     OK,

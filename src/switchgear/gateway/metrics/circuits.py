@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from switchgear import CircuitState
+from switchgear.breaker.rules import Rule
 from switchgear.gateway.metrics.families import SEVERITY
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class CircuitLog:
             self.rejecting.add(event.name)
         else:
             self.rejecting.discard(event.name)
-        self._moves[event.name, event.from_state.value, event.to_state.value, event.rule.value] += 1
+        if event.rule is not Rule.STORE:  # what another process decided is counted there
+            self._moves[event.name, event.from_state.value, event.to_state.value, event.rule.value] += 1
         self._moved_at[event.name] = event.at
 
 
@@ -62,6 +64,7 @@ def circuit_samples(name: str, now: CircuitBreakerSnapshot) -> Iterator[Sample]:
     """A circuit at this moment."""
     # As a number, which the processes' views can be compared by; it is published as one series a state.
     yield "circuit_state", (name,), float(SEVERITY.index(now.state))
+    yield "circuit_window_calls", (name,), float(now.call_count)
     yield "circuit_window_failures", (name,), float(now.failure_count)
     if now.retry_after is not None:
         yield "circuit_retry_after_seconds", (name,), now.retry_after

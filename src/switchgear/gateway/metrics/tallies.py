@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from switchgear.gateway.metrics.families import BOUNDS
 from switchgear.gateway.parts import Source
+from switchgear.metrics.histogram import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
