@@ -64,6 +64,7 @@ class Merging:
             if self._body:
                 request = replace(request, body=bytes(self._body))
             merged = await self._aggregator(request)
+            self._exchange.note(request.attempts, merged.results)
         except Exception:
             _log.exception("%s could not be merged", self._exchange.plan.name)
             self._exchange.merged(problem(500))
@@ -143,12 +144,17 @@ class _Call:
     async def answer_of(self, upstream: Upstream) -> BufferedResponse:
         """Makes the attempt. Raises what `Fetch` does."""
         attempt = Attempt(upstream, self, whole=True)
+        made = self._request.attempts
+        place = len(made)
+        made.append(0.0)
         attempt.start()
         try:
             return await self.result
         except BaseException:  # nobody waits any more, or the answer is too long
             attempt.abort()
             raise
+        finally:
+            made[place] = self.upstream_seconds
 
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes:
         request = self._request

@@ -146,6 +146,12 @@ class Door(Reception):
             sent = f',"circuit_state":"{self._states.get(plan.circuit, "closed")}"'
         if exchange.bytes_in:
             sent += f',"bytes_in":{exchange.bytes_in}'
+        if exchange.tried is not None:
+            sent += f',"endpoint":"{exchange.tried.origin}"'
+        if exchange.head_at:
+            sent += f',"ttfb_ms":{(exchange.head_at - exchange.started) * 1000:.3f}'
+        if exchange.parts:
+            sent += f',"parts":"{", ".join(map(str, exchange.parts))}"'
         if exchange.upstream_seconds:
             milliseconds = exchange.upstream_seconds * 1000
             return f'{plan.log_fields}{sent},"attempts":{exchange.attempts},"upstream_ms":{milliseconds:.3f}'

@@ -310,6 +310,9 @@ class Attempt:
         self._caller.upstream_seconds = tally.answered(self._endpoint.origin, status, self._sent)
 
     def _fail(self, failure: UpstreamFailure) -> None:
+        sent = getattr(self, "_sent", None)
+        if sent is not None and self._head is None:
+            self._caller.upstream_seconds = monotonic() - sent
         self._drop()
         permit, self._permit = self._permit, None
         guard = self._upstream.guard
