@@ -105,10 +105,11 @@ limits
                          idle 1m; clientHead 10s; keepAlive 75s; drain 8s
 log
   (default)              access true; level info
+trustedProxies           none (default)
 
 route GET /users/{id} (streamed)
   timeout                5s
-  (default)              deadline none
+  (default)              deadline none; headers none
   policies, from the outside inwards
       30 circuit-breaker route:GET /users/{id}
       85 timeout         5s
@@ -117,23 +118,23 @@ route GET /users/{id} (streamed)
     circuit              service:users@http://localhost:6666
     timeout              800ms
     (default)            retry none; perEndpoint false; maxEjected 50%; balance round-robin;
-                         preserveHost false; stage none; merge true; mergeField none;
+                         preserveHost false; headers none; stage none; merge true; mergeField none;
                          optional false; fallback none
 
 route ALL /all/* (merged)
-  (default)              timeout none; deadline 30s
+  (default)              timeout none; deadline 30s; headers none
   service one
     url                  http://h:80/v?x=***
     circuit              none
     (default)            timeout none; retry none; perEndpoint false; maxEjected 50%;
-                         balance round-robin; preserveHost false; stage none; merge true;
-                         mergeField none; optional false; fallback none
+                         balance round-robin; preserveHost false; headers none; stage none;
+                         merge true; mergeField none; optional false; fallback none
   service two
     url                  http://h:80 + the request's path
     circuit              none
     (default)            timeout none; retry none; perEndpoint false; maxEjected 50%;
-                         balance round-robin; preserveHost false; stage none; merge true;
-                         mergeField none; optional false; fallback none
+                         balance round-robin; preserveHost false; headers none; stage none;
+                         merge true; mergeField none; optional false; fallback none
 
 circuit route:GET /users/{id}
   guards                 GET /users/{id}; rejects with 503 and a problem document (default)

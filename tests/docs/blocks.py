@@ -115,7 +115,7 @@ def completed(text: str) -> str:
     first = re.search(r"^(\S+):", text, re.MULTILINE)
     assert first, f"no key at the left margin:\n{text}"
     match first[1]:
-        case "circuitBreaker" | "retry":
+        case "circuitBreaker" | "retry" | "headers":
             return f"http:\n{indent(text, '  ')}\n  {_ROUTES}\n"
         case path if path.startswith(('"/', "/")):
             return f"http:\n  routes:\n{indent(text, '    ')}"

@@ -27,6 +27,7 @@ SECTIONS: dict[str, Section] = {
     "fallback": FALLBACK,  # type: ignore[dict-item]  # it is one
     "circuitBreaker": CIRCUIT_BREAKER,
     "retry": tables.RETRY,
+    "headers": tables.HEADERS,
     "limits": tables.LIMITS,
     "log": tables.LOG,
     "state": tables.STATE,

@@ -10,8 +10,9 @@ from tests.docs.blocks import ROOT
 
 EXAMPLES = ROOT / "examples"
 SCHEMA = ROOT / "docs" / "gateway.schema.json"
-YAML = sorted(file for file in EXAMPLES.rglob("*.yaml") if "kubernetes" not in file.parts)
-JSON = sorted(EXAMPLES.rglob("*.json"))
+OTHERS = {"kubernetes", "monitoring"}  # files for other programs
+YAML = sorted(file for file in EXAMPLES.rglob("*.yaml") if not OTHERS & {*file.parts})
+JSON = sorted(file for file in EXAMPLES.rglob("*.json") if not OTHERS & {*file.parts})
 
 
 def name_of(file):

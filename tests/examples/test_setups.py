@@ -74,3 +74,19 @@ def test_what_fails_once_is_sent_again():
         catalog.fail(503, times=1)
         assert gateway.post("/catalog/tea", json={}).status == 503
         assert len(catalog.requests) == 4
+
+
+def test_fields_are_set_and_removed():
+    with gateway_test(EXAMPLES / "headers.yaml", {"CATALOG_KEY": "k7"}) as gateway:
+        catalog = gateway.fake("catalog")
+        catalog.answer(json={}, headers={"Server": "old", "X-Debug": "1", "X-Powered-By": "old"})
+        answer = gateway.get("/catalog/tea", headers={"Cookie": "site=1"})
+        assert catalog.requests[0].headers["x-api-key"] == "k7"
+        assert "cookie" not in catalog.requests[0].headers
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        assert not {"server", "x-debug", "x-powered-by", "cache-control"} & set(answer.headers)
+        assert gateway.get("/pictures/1").headers["cache-control"] == "public, max-age=86400"
+
+        catalog.refuse()
+        answer = gateway.get("/catalog/tea")
+        assert (answer.status, answer.headers["strict-transport-security"]) == (502, "max-age=31536000")

@@ -178,6 +178,7 @@ async def test_requests_under_way_are_bounded_and_the_rest_wait_in_line():
             await three.send(get("/refused"))
             refused = await three.read_message()
         assert (refused.status, refused.get("switchgear-origin")) == (503, "limit")
+        assert refused.get("retry-after") == "1"
         for client in (one, two):
             answer.release()
             assert (await client.read_message()).body == b"ok"

@@ -13,7 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from switchgear.gateway.metrics.families import BOUNDS, FAMILIES, SEVERITY, Family, Merged, Value
+from switchgear.gateway.metrics.families import FAMILIES, SEVERITY, Family, Merged, Value
+from switchgear.metrics.histogram import BOUNDS
 
 PREFIX: Final = "switchgear_"
 _LIMITS: Final = (*(str(bound) for bound in BOUNDS), "+Inf")
@@ -59,7 +60,7 @@ def _metric(family: Family, series: Series) -> Metric:
 
 def _states(family: Family, series: Series) -> Metric:
     """Every state of every circuit has a series, so that a query for one never comes back empty."""
-    metric = GaugeMetricFamily(PREFIX + family.name, family.doc, labels=(*family.labels, "state"))
+    metric = GaugeMetricFamily(PREFIX + family.name, family.doc, labels=family.labels)
     for labels, severity in series.items():
         for rank, state in enumerate(SEVERITY):
             metric.add_metric((*labels, state.value), float(rank == severity))

@@ -44,6 +44,17 @@ class Permit:
         return self._grant.generation
 
     @property
+    def outdated(self) -> bool:
+        """Whether how the call ends is evidence no more: it was admitted in a generation that is over."""
+        return self._circuit.outdated(self._grant)
+
+    @property
+    def slow(self) -> bool:
+        """Whether it was given longer ago than `slow_call_duration`, if that is set."""
+        longest = self._circuit.policy.slow_call_duration
+        return longest is not None and self._circuit.now() - self._started > seconds(longest)
+
+    @property
     def state(self) -> CircuitState:
         """The circuit's state now."""
         return self._circuit.state

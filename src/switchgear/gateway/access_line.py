@@ -77,6 +77,12 @@ def lines_of(notes: Iterable[Note], epoch: float) -> list[bytes]:
                 template, members = exchange.plan.line.other, -1
             if reply.bytes_in:
                 more += b',"bytes_in":%d' % reply.bytes_in
+            if exchange.tried is not None:
+                more += b',"endpoint":"%b"' % exchange.tried.origin.encode()
+            if exchange.head_at:
+                more += b',"ttfb_ms":%.3f' % ((exchange.head_at - exchange.started) * 1000)
+            if exchange.parts:
+                more += b',"parts":"%b"' % ", ".join(map(str, exchange.parts)).encode()
         values = (
             moment,
             request.method,
@@ -85,7 +91,7 @@ def lines_of(notes: Iterable[Note], epoch: float) -> list[bytes]:
             (ended - reply.started) * 1000,
             reply.bytes_out,
             reply.origin or b"upstream",
-            reply.client.address,
+            request.client.encode() or reply.client.address,
             reply.id_line[_ID],
             more,
             attempts,

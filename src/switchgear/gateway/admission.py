@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.answers import problem
 from switchgear.gateway.timeouts import TimeoutQueue
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from switchgear.gateway.config.model import Limits
     from switchgear.gateway.proxy import Exchange
+
+SOON: Final = (b"retry-after", b"1")
+"""Nobody knows when there is room; a request takes much less than a second."""
 
 
 class Admission:
@@ -66,4 +69,4 @@ class Admission:
 
 
 def _refuse(exchange: Exchange) -> None:
-    exchange.send_answer(problem(503, "Too many requests are under way."))
+    exchange.send_answer(problem(503, "Too many requests are under way.", headers=(SOON,)))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from switchgear import CircuitBreaker, CircuitBreakerPolicy, Switchgear
+    from switchgear.gateway.metrics.attention import Attention
     from switchgear.gateway.metrics.board import Board
     from switchgear.gateway.metrics.tallies import CircuitTally
+
+MOST_HELD: Final = 1000
+"""Failures that are held back for one circuit: more than any sensible threshold."""
+
+Held = deque[tuple[float, Exception | str]]
+"""Failures and when they were, the oldest first."""
 
 
 class Breakers:
@@ -22,6 +30,7 @@ class Breakers:
         self._board = board
         self._policies: dict[str, CircuitBreakerPolicy] = {}
         self._made: list[str] = []
+        self._held: dict[str, Held] = {}
 
     def get(self, key: str, policy: CircuitBreakerPolicy) -> CircuitBreaker:
         """The breaker of a key. Raises `ValueError` when the configuration has another policy for it too."""
@@ -31,6 +40,13 @@ class Breakers:
             self._made.append(key)
             return self._owner.breaker(key, policy=policy)
         return self._owner[key]
+
+    def held(self, key: str) -> Held:
+        """What the guards of a circuit hold back from it."""
+        return self._held.setdefault(key, deque(maxlen=MOST_HELD))
+
+    def attention(self, key: str) -> Attention:
+        return self._board.attention(key)
 
     def tally(self, key: str) -> CircuitTally:
         return self._board.circuit(key)

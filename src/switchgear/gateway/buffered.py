@@ -64,6 +64,7 @@ class Merging:
             if self._body:
                 request = replace(request, body=bytes(self._body))
             merged = await self._aggregator(request)
+            self._exchange.note(request.attempts, merged.results)
         except Exception:
             _log.exception("%s could not be merged", self._exchange.plan.name)
             self._exchange.merged(problem(500))
@@ -95,8 +96,12 @@ class BufferedFetch:
     async def __call__(self, service: Service, request: Request) -> BufferedResponse:
         upstream = self._upstreams[service.name]
         if upstream.retry is None:
-            return await _Call(request, self._limit).answer_of(upstream)
-        return await self._with_retries(upstream, upstream.retry, request)
+            response = await _Call(request, self._limit).answer_of(upstream)
+        else:
+            response = await self._with_retries(upstream, upstream.retry, request)
+        if upstream.answer_rules is not None:
+            response.headers = upstream.answer_rules.pairs(response.headers)
+        return response
 
     async def _with_retries(self, upstream: Upstream, rule: RetryRule, request: Request) -> BufferedResponse:
         rule.begin()
@@ -138,12 +143,17 @@ class _Call:
     async def answer_of(self, upstream: Upstream) -> BufferedResponse:
         """Makes the attempt. Raises what `Fetch` does."""
         attempt = Attempt(upstream, self, whole=True)
+        made = self._request.attempts
+        place = len(made)
+        made.append(0.0)
         attempt.start()
         try:
             return await self.result
         except BaseException:  # nobody waits any more, or the answer is too long
             attempt.abort()
             raise
+        finally:
+            made[place] = self.upstream_seconds
 
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes:
         request = self._request

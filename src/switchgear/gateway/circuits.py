@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from switchgear import CircuitOpenError
+from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS
+from switchgear.breaker.policy import seconds
 from switchgear.gateway.answers import Rejection
 from switchgear.gateway.exchange import BufferedResponse, UpstreamFailure
 from switchgear.gateway.http1.fields import cut_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from switchgear import CircuitBreaker, CircuitBreakerPolicy, Permit
     from switchgear.gateway.answers import Answer
@@ -34,7 +36,17 @@ class Head(Protocol):
 class Guard:
     """A circuit at the place where it guards something: a route, a service, an endpoint."""
 
-    __slots__ = ("_failures", "_judge", "_rejection", "_tally", "breaker", "enter", "key", "try_enter")
+    __slots__ = (
+        "__weakref__",
+        "_attention",
+        "_failures",
+        "_judge",
+        "_rejection",
+        "_tally",
+        "breaker",
+        "key",
+        "try_enter",
+    )
 
     def __init__(self, circuit: Circuit, breakers: Breakers) -> None:
         # The policy's callables are asked about answers, here; the breaker itself only hears of outcomes.
@@ -42,40 +54,98 @@ class Guard:
         self.key = circuit.key
         self.breaker: CircuitBreaker = breakers.get(circuit.key, bare)
         self._tally = breakers.tally(circuit.key)
-        # Bound once: requests pay for no method around them.
+        self._attention = breakers.attention(circuit.key)
+        # Bound: requests pay for no method around it.
         self.try_enter: Callable[[], Permit | None] = self.breaker.try_acquire
         """A permit, or `None` when a store has to be asked first (`enter`). Raises `CircuitOpenError`."""
-        self.enter: Callable[[], Awaitable[Permit]] = self.breaker.acquire_async
-        """Waits for a permit. Raises `CircuitOpenError`."""
+        self._attention.join(self, always=bare.slow_call_duration is not None)
         self._failures = circuit.policy.failure_statuses or frozenset()
         self._judge = _Judge(circuit.policy) if _asks(circuit.policy) else None
         self._rejection = Rejection(circuit.error_status, circuit.error_body)
 
+    async def enter(self) -> Permit:
+        """Waits for a permit. Raises `CircuitOpenError`."""
+        try:
+            permit = await self.breaker.acquire_async()
+        except CircuitOpenError as error:
+            self._attention.rejected(error)
+            raise
+        self._attention.entered(self, permit)
+        return permit
+
     def answered(self, permit: Permit, head: Head) -> None:
         """The guarded call ended with an answer."""
         if self._judge is not None:
-            response = BufferedResponse(head.status, cut_fields(head.fields))
-            self._tally.add(self._judge.settle(permit, self._failures, response))
+            self._judged(permit, self._judge, BufferedResponse(head.status, cut_fields(head.fields)))
         elif head.status in self._failures:
-            self._tally.failures += 1
-            permit.failure(f"status {head.status}")
+            self._blame(permit, f"status {head.status}")
         else:
             self._tally.successes += 1
+            if self._attention.paid:
+                self._attention.ended(permit, SUCCESS)
             permit.success()
 
     def failed(self, permit: Permit, failure: UpstreamFailure) -> None:
         """The guarded call ended without a usable answer."""
+        self._blame(permit, failure)
+
+    def _judged(self, permit: Permit, judge: _Judge, response: BufferedResponse) -> None:
+        try:
+            outcome, retry_after = judge.decide(self._failures, response)
+        except Exception as error:
+            self._blame(permit, error)
+            return
+        if outcome is None:
+            self.cancelled(permit)
+        elif outcome:
+            self._tally.successes += 1
+            self._attention.ended(permit, SUCCESS)
+            permit.success()
+        else:
+            self._blame(permit, f"status {response.status}", retry_after)
+
+    def _blame(self, permit: Permit, error: Exception | str, retry_after: float | None = None) -> None:
         self._tally.failures += 1
-        permit.failure(failure)
+        self._attention.ended(permit, FAILURE)
+        permit.failure(error, retry_after=retry_after)
+        if not self.closed:
+            self._attention.pay()
 
     def cancelled(self, permit: Permit) -> None:
         """The guarded call says nothing about the service."""
         self._tally.inconclusive += 1
+        self._attention.ended(permit, INCONCLUSIVE)
         permit.cancel()
 
     def rejected(self) -> None:
         """The guarded call was not made."""
         self._tally.rejected += 1
+        self._attention.pay()
+
+    @property
+    def closed(self) -> bool:
+        """Whether every call passes."""
+        return self.breaker.circuit.era is not None
+
+    def attend(self, *, paid: bool) -> None:
+        """Tell of permits, too, or no more."""
+        self.try_enter = self._enter_watched if paid else self.breaker.try_acquire
+
+    def expiry(self) -> Callable[[], bool]:
+        """Whether the time of a probe that begins now is over."""
+        now = self.breaker.circuit.now
+        until = now() + seconds(self.breaker.policy.probe_timeout)
+        return lambda: now() >= until
+
+    def _enter_watched(self) -> Permit | None:
+        try:
+            permit = self.breaker.try_acquire()
+        except CircuitOpenError as error:
+            self._attention.rejected(error)
+            raise
+        if permit is not None:
+            self._attention.entered(self, permit)
+        return permit
 
     def cut_off(self, failure: UpstreamFailure) -> None:
         """An answer whose head counted already was cut off in its body: one more failure."""
@@ -111,24 +181,10 @@ class _Judge:
         self._failed = policy.failure_if
         self._retry_after = policy.retry_after_from
 
-    def settle(self, permit: Permit, failures: frozenset[int], response: BufferedResponse) -> bool | None:
-        """Whether it was a success; `None`: no evidence."""
-        try:
-            outcome, retry_after = self._decide(failures, response)
-        except Exception as error:
-            permit.failure(error)
-            return False
-        if outcome is None:
-            permit.cancel()
-        elif outcome:
-            permit.success()
-        else:
-            permit.failure(f"status {response.status}", retry_after=retry_after)
-        return outcome
-
-    def _decide(
+    def decide(
         self, failures: frozenset[int], response: BufferedResponse
     ) -> tuple[bool | None, float | None]:
+        """Whether it was a success (`None`: no evidence), and the open time that the upstream asks for."""
         if self._ignored is not None and self._ignored(response):  # type: ignore[operator, arg-type]  # a predicate
             return None, None
         if response.status not in failures and not (self._failed is not None and self._failed(response)):

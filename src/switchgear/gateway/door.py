@@ -15,6 +15,7 @@ from switchgear.gateway.proxy import Exchange
 from switchgear.gateway.reception import Reception
 from switchgear.gateway.reply import Reply
 from switchgear.gateway.site import Site
+from switchgear.gateway.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ class Door(Reception):
         self._take(config)
 
     def _take(self, config: GatewayConfig) -> None:
+        self._trust = Trust(config.trusted_proxies)
         self._tells_health = config.admin is not None and config.admin.health
         self._set_admission(config)
         # Once there is more to do at a request's end it stays so: those under way were counted on it.
@@ -85,6 +87,8 @@ class Door(Reception):
     # ---- as host of the connections
 
     def dispatch(self, client: ClientConnection, head: RequestHead) -> None:
+        if head.tells or self._trust.strict:
+            head = self._trust.seen(client.address.decode(), head)
         path = head.target.partition(b"?")[0]
         find = self._site.find
         found = find(head.method, path)
@@ -95,7 +99,7 @@ class Door(Reception):
             Reply(client, head, now).send_answer(found)
             return
         plan = found.route
-        exchange = client.exchange = Exchange(client, head, plan, found.params, now)
+        exchange = client.exchange = plan.exchange(client, head, plan, found.params, now)
         if plan.deadline is not None:
             plan.deadline.add(exchange)
         if self._admission is None:

@@ -40,6 +40,8 @@ class Request:
     params: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     headers: Sequence[Header] = ()
     body: bytes = b""
+    attempts: list[float] = field(default_factory=list[float], compare=False, repr=False)
+    """Seconds that each attempt at a part of a merged route took, 0 until it ends; for the access log."""
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of the field `name` (lower case)."""

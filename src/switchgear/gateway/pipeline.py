@@ -10,11 +10,14 @@ from switchgear.gateway.access_line import RouteLine, route_line
 from switchgear.gateway.aggregate import Aggregator
 from switchgear.gateway.buffered import BufferedFetch
 from switchgear.gateway.circuits import Guard, guard_for
+from switchgear.gateway.http1.rules import compiled
 from switchgear.gateway.policies import Policy
 from switchgear.gateway.policies.circuit_breaker import CircuitBreakerLayer
 from switchgear.gateway.policies.retry import RetryLayer
 from switchgear.gateway.policies.timeout import TimeoutLayer
 from switchgear.gateway.policies.user import UserLayer
+from switchgear.gateway.proxy import Exchange
+from switchgear.gateway.ruled import AnswerRules, RuledExchange
 from switchgear.gateway.stale import StaleStore
 from switchgear.gateway.timeouts import TimeoutQueue
 from switchgear.gateway.upstream.service import Upstreams
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     from switchgear.gateway.metrics.families import Sample
     from switchgear.gateway.metrics.tallies import RouteTally
     from switchgear.gateway.policies import Layer
-    from switchgear.gateway.proxy import Exchange
     from switchgear.gateway.upstream.service import Upstream
 
 
@@ -53,6 +55,9 @@ class Plan:
     deadline: TimeoutQueue[Exchange] | None = None
     circuit: str = ""
     """The key of the circuit that the access log tells of."""
+    answer_rules: AnswerRules | None = None
+    exchange: type[Exchange] = Exchange
+    """What a request becomes."""
 
     def __str__(self) -> str:
         return self.name
@@ -71,15 +76,22 @@ class Planner:
         measured = config.admin is not None or config.log.access is not False
         tally = board.upstream if measured else _unmeasured
         earlier = None if before is None else before.upstreams
-        self.upstreams: Upstreams = Upstreams(breakers, config.limits, config.tls, tally, earlier)
+        self.upstreams: Upstreams = Upstreams(
+            breakers, config.limits, config.tls, tally, earlier, board.retries
+        )
         self.stale: StaleStore = StaleStore() if before is None else before.stale
         self._loop = asyncio.get_running_loop()
 
     def plan(self, route: Route) -> Plan:
         """The plan of a route. Raises `ValueError` for unfit policies and unusable certificates."""
         guard = guard_for(route.circuit, self._breakers)
-        upstreams = {service.name: self.upstreams.make(service, route.retry) for service in route.services}
+        upstreams = {
+            service.name: self.upstreams.make(service, route.retry, route.headers.request)
+            for service in route.services
+        }
         first = next(iter(upstreams.values()))
+        rules = AnswerRules(first.answer_rules if route.streamed else None, compiled(route.headers.response))
+        ruled = any(part is not None for part in rules)
         return Plan(
             str(route),
             route.path,
@@ -93,6 +105,8 @@ class Planner:
             None if route.streamed else self._aggregator(route, upstreams),
             self._deadline(route),
             _circuit_key(route),
+            rules if ruled else None,
+            RuledExchange if ruled else Exchange,
         )
 
     def retire(self, successor: Planner) -> None:
@@ -100,7 +114,7 @@ class Planner:
         self.upstreams.retire(successor.upstreams)
 
     def samples(self) -> list[Sample]:
-        return list(self.upstreams.samples())
+        return list(self.upstreams.samples(self._board.log.rejecting))
 
     async def close(self) -> None:
         """Drops all connections to upstreams."""

@@ -23,13 +23,14 @@ from switchgear.gateway.tunnel import UPGRADED, Tunnel
 from switchgear.gateway.upstream.attempt import Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from switchgear import CircuitOpenError
     from switchgear.gateway.aggregate import Aggregator
     from switchgear.gateway.exchange import Request
     from switchgear.gateway.http1.client import ClientConnection
     from switchgear.gateway.http1.request import RequestHead
+    from switchgear.gateway.parts import Result
     from switchgear.gateway.pipeline import Plan
     from switchgear.gateway.policies import Outcome
     from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
@@ -55,6 +56,8 @@ class Exchange(Conversation):
     _trailers: bytes | None = None
     """Of an answer that was complete before a policy let its head go."""
     tried: UpstreamEndpoint | None = None
+    parts: tuple[Result, ...] = ()
+    """Of a merged answer."""
 
     def __init__(
         self,
@@ -225,6 +228,13 @@ class Exchange(Conversation):
             self.ascend(len(self.plan.layers), answer)
         else:
             self.send_whole(answer)
+
+    def note(self, attempts: Sequence[float], parts: tuple[Result, ...]) -> None:
+        """How a merged answer came about, for the access log: how long each attempt took, and what became of
+        each part."""
+        self.attempts = len(attempts)
+        self.upstream_seconds = max(attempts, default=0.0)
+        self.parts = parts
 
     def merged(self, outcome: Outcome) -> None:
         self._merging = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from switchgear.gateway.http1.bodies import LAST_CHUNK, encode_chunk
@@ -42,6 +43,8 @@ class Reply:
 
     continued = False
     """Whether the client was asked for its body by `100 Continue`."""
+    head_at = 0.0
+    """When the head of an answer was sent whose body followed; 0: none was."""
     _chunked = False
     _keep = False
 
@@ -89,6 +92,7 @@ class Reply:
     def send_head(self, status: int, reason: bytes, fields: bytes, length: int) -> None:
         """Begins an answer whose body, of `length`, follows as `send_content`."""
         self.status = status
+        self.head_at = monotonic()
         self._keep = self.client.may_keep(self)
         framing = b""
         if length < 0:

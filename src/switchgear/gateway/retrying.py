@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.exchange import UpstreamFailure
 from switchgear.gateway.http1.fields import cut_fields
+from switchgear.gateway.metrics.retries import RetryTally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,14 +49,19 @@ class RetryBudget:
 class RetryRule:
     """When requests to a service are sent again."""
 
-    __slots__ = ("_budget", "_chance", "_methods", "_policy")
+    __slots__ = ("_budget", "_chance", "_methods", "_policy", "_tally")
 
     def __init__(
-        self, policy: Retry, budget: RetryBudget, chance: Callable[[], float] = random.random
+        self,
+        policy: Retry,
+        budget: RetryBudget,
+        tally: RetryTally | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """`chance`: a number in [0, 1) for each wait."""
         self._policy = policy
         self._budget = budget
+        self._tally = tally or RetryTally("")
         self._chance = chance
         self._methods = frozenset(method.encode() for method in policy.methods)
 
@@ -68,7 +74,9 @@ class RetryRule:
         if attempts >= self._policy.attempts or method not in self._methods or not self._failed(outcome):
             return None
         if not self._budget.take_retry():
+            self._tally.exhausted += 1
             return None
+        self._tally.retries += 1
         return max(self._backoff(attempts), self._asked_for(outcome))
 
     def _failed(self, outcome: Head | UpstreamFailure) -> bool:

@@ -13,6 +13,7 @@ from switchgear.gateway.door import Door
 from switchgear.gateway.http1.client import ClientConnection
 from switchgear.gateway.listener import Listener
 from switchgear.gateway.metrics.board import Board
+from switchgear.gateway.metrics.process import process_samples
 from switchgear.gateway.reload import with_fixed
 from switchgear.gateway.site import Site
 from switchgear.gateway.tls import listener_context
@@ -114,7 +115,8 @@ class Gateway:
 
     async def pictures(self) -> list[list[Sample]]:
         """What it has counted, and how it is now: one process's samples."""
-        return [await self.board.picture(() if self._door is None else self._door.samples())]
+        own = () if self._door is None else self._door.samples()
+        return [await self.board.picture([*process_samples(), *own])]
 
     async def drain(self) -> None:
         """Takes no new connection, and waits for requests under way, `limits.drain` seconds at most."""

@@ -174,7 +174,7 @@ TOP = [
     ("services: [a]", "services: wrong type; found a list; allowed a mapping of services", 11),
     ("services: {a: {timeout: 1s}}", f"services.a.url: missing; {URL}", 12),
     ("services: {'a b': {url: 'http://h'}}", "services.\"a b\": a service's name has to be letters, digits and any of !#$%&'*+.^_`|~-", 12),
-    ("services: {a: {url: 'http://h', optional: true}}", "services.a.optional: unknown key; allowed type, url, circuitBreaker, timeout, retry, perEndpoint, maxEjected, balance, preserveHost", 33),
+    ("services: {a: {url: 'http://h', optional: true}}", "services.a.optional: unknown key; allowed type, url, circuitBreaker, timeout, retry, perEndpoint, maxEjected, balance, preserveHost, headers", 33),
     ("admin: {token: a, tokenFile: b}", "admin.tokenFile: not possible with token", 19),
     ("admin: 9901", f"admin: wrong type; found 9901; {ADDRESS}, or a mapping", 8),
     ("limits: {head: 64KB}", 'limits.head: not a size; found "64KB"; allowed a size such as 64KiB, 1MiB, or a number of bytes, at least 1', 16),

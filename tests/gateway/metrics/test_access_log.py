@@ -6,7 +6,9 @@ import json
 import pytest
 
 from switchgear.gateway.access_log import MAX_WAITING, AccessLog, open_log
-from tests.gateway.upstreams import ask, client_of, gateway, route
+from switchgear.gateway.config.model import Endpoint, Retry, Route, Service
+from switchgear.gateway.config.paths import parse_path
+from tests.gateway.upstreams import answering, ask, circuit, client_of, gateway, get, route
 
 pytestmark = pytest.mark.anyio
 
@@ -93,3 +95,65 @@ async def test_no_more_is_kept_than_the_bound():
 
 async def test_a_log_that_is_off_is_none():
     assert open_log(False) is None
+
+
+# ---- what a line tells of a request that a route took
+
+
+PART = b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"a":1}'
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+PIECES = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+
+async def one_line(tmp_path, *routes, **limits) -> dict:
+    path = tmp_path / "access.log"
+    async with gateway(*routes, access=str(path), **limits) as running:
+        await ask(running, get("/"))
+    (line,) = path.read_text().splitlines()
+    return json.loads(line)
+
+
+async def test_a_merged_answer(tmp_path):
+    async with answering(PART) as whole, answering(BUSY, BUSY, PART) as busy:
+        one, two, three = (
+            Service(name, (Endpoint("http", "127.0.0.1", port),), **more)
+            for name, port, more in (
+                ("one", whole.port, {"circuit": circuit("c")}),
+                ("two", 1, {"optional": True}),
+                ("three", busy.port, {"retry": Retry(3, backoff=0.001)}),
+            )
+        )
+        line = await one_line(tmp_path, Route(parse_path("/"), "GET", (one, two, three)))
+    assert line["parts"] == "one;ok, two;omitted;reason=error, three;ok"
+    assert (line["attempts"], line["service"], line["circuit"]) == (5, "one,two,three", "c")
+    assert 0 < line["upstream_ms"] < line["duration_ms"]
+
+
+async def test_a_merged_answer_that_came_too_late(tmp_path):
+    async with answering(PART) as quick, answering(b"") as silent:
+        services = tuple(
+            Service(name, (Endpoint("http", "127.0.0.1", port),), **more)
+            for name, port, more in (("a", quick.port, {}), ("b", silent.port, {"optional": True}))
+        )
+        line = await one_line(tmp_path, Route(parse_path("/"), "GET", services, deadline=0.1))
+    assert (line["attempts"], line["parts"]) == (2, "a;ok, b;omitted;reason=timeout")
+
+
+async def test_an_answer_in_pieces_of_one_of_several_urls(tmp_path):
+    async with answering(PIECES) as up:
+        line = await one_line(tmp_path, route("/", 1, up.port))
+    assert line["endpoint"] == f"http://127.0.0.1:{up.port}"
+    assert 0 < line["ttfb_ms"] <= line["duration_ms"]
+    assert (line["attempts"], line["origin"]) == (1, "upstream")
+
+
+async def test_a_service_that_let_wait_in_vain(tmp_path):
+    async with answering(b"") as silent:
+        line = await one_line(tmp_path, route("/", silent.port, circuit=circuit("c")), first_byte=0.1)
+    assert (line["http.response.status_code"], line["origin"], line["circuit_state"]) == (
+        504,
+        "timeout",
+        "closed",
+    )
+    assert line["upstream_ms"] >= 90
+    assert not {"endpoint", "ttfb_ms", "parts"} & set(line)

@@ -1,14 +1,29 @@
 """What is counted: by names from the configuration, whatever is asked for."""
 
+import asyncio
 import random
 
 import pytest
 
-from switchgear.gateway.config.model import Endpoint, Fallback, Route, Service
+from switchgear.gateway.config.model import Endpoint, Fallback, Retry, Route, Service
 from switchgear.gateway.config.paths import parse_path
-from switchgear.gateway.metrics.families import BOUNDS, counts_only, merged
+from switchgear.gateway.metrics.families import counts_only, merged
+from switchgear.gateway.retrying import RESERVE
+from switchgear.metrics.histogram import BOUNDS
 from tests.admin.desk import metrics, operated
-from tests.gateway.upstreams import OK, answering, ask, circuit, client_of, get, post, route
+from tests.gateway.upstreams import (
+    OK,
+    Peer,
+    Upstream,
+    answering,
+    ask,
+    circuit,
+    client_of,
+    get,
+    post,
+    route,
+    scripted,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +110,79 @@ async def test_an_override_and_a_connect_failure_are_told():
     assert seen["circuit_override", "c", "disabled"] == 0
 
 
+async def test_retries_and_the_end_of_their_budget_are_counted():
+    retry = Retry(attempts=3, backoff=0.001, budget=0.01)
+    async with (
+        answering(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n") as up,
+        operated(route("/", up.port, retry=retry), hosts=("gateway",)) as (running, desk),
+    ):
+        for _ in range(7):
+            await ask(running, get("/"))
+        seen = await metrics(desk)
+    assert seen["upstream_retries_total", "up"] == RESERVE
+    assert seen["upstream_retry_budget_exhausted_total", "up"] == 2
+    assert len(up.requests) == 7 + RESERVE
+
+
+async def test_an_endpoint_is_down_while_it_takes_no_connection_or_its_circuit_rejects():
+    guard = circuit("endpoint", failure_threshold=1)
+    async with answering(OK, BROKEN) as up:
+        good, bad, rejecting = (
+            Service(name, (Endpoint("http", "127.0.0.1", port, circuit=own),))
+            for name, port, own in (("good", up.port, None), ("bad", 1, None), ("sick", up.port, guard))
+        )
+        routes = [Route(parse_path(f"/{each.name}"), "GET", (each,)) for each in (good, bad, rejecting)]
+        async with operated(*routes, hosts=("gateway",)) as (running, desk):
+            before = await metrics(desk)
+            for path in ("/good", "/bad", "/sick"):
+                await ask(running, get(path))
+            async with asyncio.timeout(10):
+                while (seen := await metrics(desk))["upstream_endpoint_up", origin_of(up), "sick"]:
+                    pass  # transitions are told on a thread of their own
+    assert all(value == 1 for key, value in before.items() if key[0] == "upstream_endpoint_up")
+    assert seen["upstream_endpoint_up", "good", origin_of(up)] == 1
+    assert seen["upstream_endpoint_up", "bad", "http://127.0.0.1:1"] == 0
+
+
+def origin_of(up: Upstream) -> str:
+    return f"http://127.0.0.1:{up.port}"
+
+
+async def test_the_first_byte_of_an_answer_that_comes_in_pieces_is_earlier_than_its_end():
+    async def slowly(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+        await asyncio.sleep(0.12)
+        await peer.send(b"k")
+
+    async with (
+        scripted(slowly) as up,
+        answering(OK) as quick,
+        operated(route("/x", up.port), route("/y", quick.port), hosts=("gateway",)) as (running, desk),
+    ):
+        for path in ("/x", "/y"):
+            assert (await ask(running, get(path))).body == b"ok"
+        seen = await metrics(desk)
+    for name, within in (("http_time_to_first_byte_seconds", 1), ("http_request_duration_seconds", 0)):
+        assert seen[f"{name}_count", "/x", "GET"] == 1
+        assert seen[f"{name}_bucket", "/x", "0.1", "GET"] == within
+    assert seen["http_request_duration_seconds_sum", "/x", "GET"] > 0.12
+    assert 0 < seen["http_time_to_first_byte_seconds_sum", "/x", "GET"] < 0.1
+    # One that came whole began when it ended.
+    for part in ("sum", "count"):
+        sent = seen[f"http_time_to_first_byte_seconds_{part}", "/y", "GET"]
+        assert sent == seen[f"http_request_duration_seconds_{part}", "/y", "GET"]
+
+
+async def test_what_a_process_takes_is_told():
+    async with operated(route("/", 1), hosts=("gateway",)) as (_, desk):
+        seen = await metrics(desk)
+    assert seen["worker_up", "0"] == 1
+    assert seen["process_cpu_seconds_total", "0"] > 0
+    assert seen["process_resident_memory_bytes", "0"] > 10_000_000
+    assert seen["process_open_fds", "0"] > 3
+
+
 async def test_a_client_that_leaves_is_no_answer_of_the_upstream():
     async with (
         answering(b"") as up,
@@ -122,7 +210,7 @@ async def test_ten_thousand_paths_hosts_and_methods_are_a_few_series():
                     for _ in requests:
                         await client.read_message()
             counted.append(len(await metrics(desk)))
-    assert counted[0] == counted[1] < 150
+    assert counted[0] == counted[1] < 250
 
 
 def random_request(chance: random.Random) -> bytes:

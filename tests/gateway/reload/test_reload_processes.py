@@ -1,4 +1,7 @@
-"""Reloads of `switchgear serve`, alone and as several workers."""
+"""Reloads of `switchgear serve`, alone and as several workers.
+
+Thirty in fifteen seconds: `RELOADS=30 pytest tests/gateway/reload -k under_load`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from tests.gateway.workers.processes import Serving, serving, started, until
 
 pytestmark = pytest.mark.anyio
 
+RELOADS = int(os.environ.get("RELOADS", "10"))
+PAUSE = 0.5 if RELOADS > 10 else 0.0
 BROKEN = b"HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -98,7 +103,8 @@ async def test_reloads_under_load_fail_no_request_and_keep_circuits(tmp_path: Pa
         await until_open(running.port)
         evidence = len(down.requests)
         async with load(running.port) as statuses:
-            for number in range(10):
+            for number in range(RELOADS):
+                await asyncio.sleep(PAUSE)
                 counted = sum(statuses.values())
                 text = file_text(up.port, down.port, admin, maximum=4 + number % 2)
                 (tmp_path / "gateway.yaml").write_text(text)
@@ -206,3 +212,21 @@ async def test_an_admin_listener_that_others_could_reach_is_a_mistake(tmp_path: 
     async with started(tmp_path, text, workers=1) as running:
         assert await running.ended() == 2
         assert "needs a token" in running.errors
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_log_that_was_moved_away_is_opened_anew(tmp_path: Path, workers: int):
+    log = tmp_path / "access.log"
+    async with answering(OK) as up:
+        text = file_text(up.port, up.port, free_port()).replace("access: false", f"access: {log}")
+        async with serving(tmp_path, text, workers=workers) as running:
+            assert (await ask_at(running.port, "/works")).status == 200
+            await until(lambda: log.exists() and log.read_text().count("\n") == 1)
+            log.rename(tmp_path / "moved.log")
+            running.process.send_signal(signal.SIGUSR1)
+            await until(log.exists)
+            assert (await ask_at(running.port, "/works")).status == 200
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.ended() == 0
+    # Each line once, in one of the two.
+    assert [path.read_text().count("\n") for path in (tmp_path / "moved.log", log)] == [1, 1]

@@ -1,5 +1,7 @@
 """`perEndpoint`: each URL has a circuit of its own, and at most a share of them is out."""
 
+from dataclasses import replace
+
 import pytest
 
 from switchgear import CircuitBreakerPolicy, CircuitState
@@ -136,3 +138,93 @@ async def test_endpoints_share_their_circuits_through_a_store():
         clock.advance(30)
         assert await statuses(two, 4) == [200] * 4
         assert states(one, 2) == states(two, 2) == [CircuitState.CLOSED, CircuitState.CLOSED]
+
+
+# ---- the circuit of the service beside those of its URLs
+
+
+WINDOWED = [{"failure_threshold": 3, "window": 60}, {"failure_rate": 0.5, "minimum_calls": 4}]
+
+
+def windowed(*ports: int, **policy) -> Route:
+    return balanced(*ports, service=circuit(**policy), **{"failure_threshold": None} | policy)
+
+
+@pytest.mark.parametrize("policy", WINDOWED, ids=["count", "rate"])
+async def test_a_single_url_never_opens_the_circuit_of_its_service(policy):
+    clock = ManualClock()
+    async with (
+        answering(BROKEN) as sick,
+        answering(OK) as well,
+        gateway(windowed(sick.port, well.port, reset_timeout=5, **policy), clock=clock) as running,
+    ):
+        for _ in range(5):
+            assert set(await statuses(running, 12)) <= {200, 500}
+            assert running.circuits["service:up"].state is CircuitState.CLOSED
+            assert states(running, 2) == [CircuitState.OPEN, CircuitState.CLOSED]
+            clock.advance(6)
+        assert running.circuits["service:up"].snapshot().failure_count == 0
+
+
+async def test_urls_that_fail_together_open_it_as_if_nothing_had_been_held_back():
+    async with (
+        answering(BROKEN) as a,
+        answering(BROKEN) as b,
+        gateway(windowed(a.port, b.port, failure_threshold=3, window=60)) as running,
+    ):
+        assert await statuses(running, 4) == [500, 500, 500, 503]
+        assert running.circuits["service:up"].snapshot().failure_count == 3
+
+
+async def test_what_was_held_back_is_forgotten_with_its_window():
+    clock = ManualClock()
+    async with (
+        answering(BROKEN) as a,
+        answering(*[OK] * 4, BROKEN) as b,
+        gateway(windowed(a.port, b.port, failure_threshold=5, window=10), clock=clock) as running,
+    ):
+        assert await statuses(running, 6) == [500, 200] * 3
+        clock.advance(11)
+        assert await statuses(running, 4) == [500, 200, 500, 500]
+        assert running.circuits["service:up"].snapshot().failure_count == 3  # of this window
+
+
+async def test_a_probe_that_meets_the_one_sick_url_does_not_keep_the_service_shut():
+    clock = ManualClock()
+    async with (
+        answering(BROKEN) as sick,
+        answering(BROKEN, OK) as well,
+        gateway(windowed(sick.port, well.port, failure_threshold=2, window=60), clock=clock) as running,
+    ):
+        assert await statuses(running, 3) == [500, 500, 503]
+        clock.advance(61)
+        assert await statuses(running, 4) == [500, 200, 500, 200]
+        assert running.circuits["service:up"].state is CircuitState.CLOSED
+
+
+async def test_a_run_of_failures_of_one_url_does_not_open_it_either():
+    """Errors come back quickly: whoever asks the less busy one may meet the sick one again and again."""
+    rules = {"failure_threshold": 3}
+    both = balanced(1, 2, service=circuit(**rules), share=0.5, **rules).services[0]
+    async with answering(BROKEN) as sick, answering(OK, BROKEN) as well:
+        urls = [replace(url, port=up.port) for url, up in zip(both.endpoints, (sick, well), strict=True)]
+        only, other = (replace(both, endpoints=tuple(order)) for order in (urls, urls[::-1]))
+        # Routes with turns of their own, so that the sick one is always asked first.
+        routes = [Route(parse_path(f"/{n}"), "ALL", (only,)) for n in range(4)]
+        async with gateway(*routes, Route(parse_path("/well"), "ALL", (other,))) as running:
+            paths = [*[f"/{n}" for n in range(3)], "/3", "/well"]
+            asked = [(await ask(running, get(path))).status for path in paths]
+            assert asked == [500, 500, 500, 200, 500]
+            assert running.circuits["e0"].state is CircuitState.OPEN
+            # The answer of the other one has ended the run, and its failure is the first of the next.
+            assert running.circuits["service:up"].snapshot().failure_count == 1
+
+
+async def test_a_run_of_failures_of_several_urls_does():
+    guard = circuit(failure_threshold=3)
+    async with (
+        answering(BROKEN) as a,
+        answering(BROKEN) as b,
+        gateway(balanced(a.port, b.port, service=guard, failure_threshold=3)) as running,
+    ):
+        assert await statuses(running, 4) == [500, 500, 500, 503]

@@ -20,7 +20,7 @@ def answer(status: int, *headers: tuple[bytes, bytes]) -> BufferedResponse:
 
 
 def rule(chance: float = 0.5, **policy) -> RetryRule:
-    return RetryRule(Retry(**policy), RetryBudget(1.0), lambda: chance)
+    return RetryRule(Retry(**policy), RetryBudget(1.0), chance=lambda: chance)
 
 
 def test_the_wait_doubles_up_to_the_longest_one():

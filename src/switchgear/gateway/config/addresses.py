@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv6Address, ip_network
 from typing import Final, Literal
 
-from switchgear.gateway.config.model import Address, Endpoint
+from switchgear.gateway.config.model import Address, Endpoint, Network
 from switchgear.gateway.config.paths import parse_target
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -18,6 +18,17 @@ _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*")
 
 MASK: Final = "***"
 """Stands for a secret."""
+
+PRIVATE_NETWORKS: Final[tuple[Network, ...]] = tuple(
+    map(
+        ip_network,
+        (
+            *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+            *("::1/128", "fc00::/7", "fe80::/10"),
+        ),
+    )
+)
+"""Addresses of a machine itself, of private networks, and of one link."""
 
 
 def mask_url(url: str) -> str:
@@ -53,6 +64,19 @@ def parse_url(text: str) -> Endpoint:
     if not _QUERY.fullmatch(query or ""):
         raise ValueError("a URL's query has to be legal, and no place for parameters")
     return _endpoint(_scheme(scheme), authority, path, query or "")
+
+
+def parse_network(text: str) -> Network:
+    """`ADDRESS` or `ADDRESS/BITS`."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("not an address or a network") from None
+    raise ValueError("the address has bits outside of its network")
 
 
 def _endpoint(scheme: Literal["http", "https"], authority: str, path: str, query: str) -> Endpoint:

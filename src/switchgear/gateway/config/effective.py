@@ -26,9 +26,18 @@ from switchgear.gateway.config.model import (
 from switchgear.gateway.config.quantities import write_duration
 from switchgear.gateway.config.resolve import usual_state
 from switchgear.gateway.config.sections import Section
-from switchgear.gateway.config.settings import Setting, settings
+from switchgear.gateway.config.settings import Setting, settings, written
 from switchgear.gateway.config.tables.circuit_breaker import CIRCUIT_BREAKER
-from switchgear.gateway.config.tables.gateway import ADMIN, LIMITS, LOG, RETRY, ROUTE_SERVICE, STATE, TLS
+from switchgear.gateway.config.tables.gateway import (
+    ADMIN,
+    HEADERS,
+    LIMITS,
+    LOG,
+    RETRY,
+    ROUTE_SERVICE,
+    STATE,
+    TLS,
+)
 
 _ADDRESS_OF_STATE = ("host", "port", "user", "password", "database", "tls")
 
@@ -106,6 +115,13 @@ def _sections(config: GatewayConfig) -> Iterator[Setting]:
     yield _section(TLS, config.tls, None)
     yield _section(LIMITS, config.limits, Limits())
     yield _section(LOG, config.log, LogConfig())
+    yield _trusted_proxies(config)
+
+
+def _trusted_proxies(config: GatewayConfig) -> Setting:
+    trusted = config.trusted_proxies
+    said = None if trusted is None else [str(network) for network in trusted] or "nobody"
+    return Setting("trustedProxies", said, trusted is None)
 
 
 def _section(section: Section, value: object, standard: object) -> Setting:
@@ -136,6 +152,7 @@ def _route(route: Route) -> EffectiveRoute:
         (
             Setting("timeout", _duration(route.timeout), route.timeout is None),
             Setting("deadline", _duration(route.deadline), route.deadline == usual_deadline),
+            Setting("headers", written(HEADERS, route.headers), not route.headers),
         ),
         tuple(sorted(_layers(route), key=lambda layer: layer.priority)),
         tuple(map(_service, route.services)),

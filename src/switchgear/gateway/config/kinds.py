@@ -12,9 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from switchgear.gateway.config.addresses import MASK, mask_url, parse_listen, parse_url
+from switchgear.gateway.config.addresses import (
+    MASK,
+    PRIVATE_NETWORKS,
+    mask_url,
+    parse_listen,
+    parse_network,
+    parse_url,
+)
 from switchgear.gateway.config.formats.scalars import core_scalar
-from switchgear.gateway.config.model import PRIORITIES, Address, Endpoint
+from switchgear.gateway.config.model import PRIORITIES, Address, Endpoint, Network
 from switchgear.gateway.config.nodes import ScalarNode
 from switchgear.gateway.config.paths import PATTERN, PathTemplate, parse_target
 from switchgear.stores.protocol import checked_store
@@ -291,6 +298,24 @@ STATE_PLACE: Final = replace(
     schema={"anyOf": [{"enum": ["memory", "redis", "postgres"]}, _STATE_URL]},
 )
 """A type of store alone says where it is, too; in a Python file it may be a store of the user's own."""
+
+
+PRIVATE: Final = "private"
+
+
+def _networks(node: ScalarNode) -> tuple[Network, ...]:
+    value = _text(node)
+    return PRIVATE_NETWORKS if value == PRIVATE else (parse_network(value),)
+
+
+NETWORKS: Final = Scalar(
+    "an address, a network such as 10.0.0.0/8, or private",
+    _networks,
+    {"type": "string", "pattern": rf"^({PRIVATE}|[0-9A-Fa-f.:]+(/[0-9]{{1,3}})?)$"},
+    write=str,
+    choices=(PRIVATE,),
+)
+"""Reads as all networks that a word stands for; written one by one."""
 
 
 def _path(node: ScalarNode) -> PathTemplate:

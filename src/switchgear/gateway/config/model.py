@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Literal
 
 from switchgear.breaker.policy import CircuitBreakerPolicy
@@ -15,6 +16,7 @@ from switchgear.stores.protocol import CircuitBreakerStore
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ALL"]
 StateType = Literal["memory", "redis", "postgres", "own"]
+Network = IPv4Network | IPv6Network
 Balance = Literal["round-robin", "least-requests"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 TlsVersion = Literal["1.2", "1.3"]
@@ -100,6 +102,39 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderRules:
+    """What becomes of a message's fields: those of `set` replace all of their names, `remove` leaves some
+    out."""
+
+    set: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    remove: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.set or self.remove)
+
+    def within(self, outer: HeaderRules) -> HeaderRules:
+        """These rules after those of `outer`, as one set; for a field that both have, this one holds."""
+        own = {name.lower() for name in (*self.remove, *(name for name, _ in self.set))}
+        kept = tuple(pair for pair in outer.set if pair[0].lower() not in own)
+        removed = tuple(name for name in outer.remove if name.lower() not in own)
+        return HeaderRules((*kept, *self.set), (*removed, *self.remove))
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Rules for requests to services, and for answers."""
+
+    request: HeaderRules = HeaderRules()
+    response: HeaderRules = HeaderRules()
+
+    def __bool__(self) -> bool:
+        return bool(self.request or self.response)
+
+    def within(self, outer: Headers) -> Headers:
+        return Headers(self.request.within(outer.request), self.response.within(outer.response))
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service as one route uses it."""
 
@@ -115,6 +150,8 @@ class Service:
     balance: Balance = "round-robin"
     per_endpoint: bool = False
     max_ejected: float = 0.5
+    headers: Headers = Headers()
+    """For requests to it and answers of it alone."""
     stage: int | None = None
     """Stages run in ascending order, those without one last."""
     merge: bool = True
@@ -138,6 +175,8 @@ class Route:
     deadline: float | None = None
     """For the whole request."""
     retry: Retry | None = None
+    headers: Headers = Headers()
+    """For requests to all of its services, and for its answers."""
     policies: tuple[object, ...] = ()
     """The user's own policies, in declared order."""
 
@@ -238,3 +277,5 @@ class GatewayConfig:
     log: LogConfig = LogConfig()
     admin: Admin | None = None
     tls: Tls | None = None
+    trusted_proxies: tuple[Network, ...] | None = None
+    """Who is believed what he says of the client before him; `None`: nothing is said of that."""

@@ -12,6 +12,7 @@ from switchgear.gateway.config.model import (
     GatewayConfig,
     Limits,
     LogConfig,
+    Network,
     State,
     StateType,
     Tls,
@@ -53,6 +54,7 @@ def resolve(top: Values) -> GatewayConfig:
         log=LogConfig(**top.get("log").pick()) if "log" in top else LogConfig(),
         admin=_admin(top.found.get("admin")),
         tls=_tls(top.found.get("tls")),
+        trusted_proxies=_trusted_proxies(http),
     )
 
 
@@ -118,6 +120,12 @@ def _state_with_url(values: Values) -> State:
 def _refuse(values: Values, slots: set[str], message: str) -> None:
     for slot in values.found.keys() & slots:
         values.found[slot].place.wrong_key(message)
+
+
+def _trusted_proxies(http: Values | None) -> tuple[Network, ...] | None:
+    if http is None or "trusted_proxies" not in http:
+        return None
+    return tuple(network for item in http.get("trusted_proxies") for network in item.value)
 
 
 def _limits(values: Values | None) -> Limits:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from switchgear.gateway.config.guards import Circuits, Guard, guard_of, route_key
-from switchgear.gateway.config.model import MERGE_DEADLINE, Method, Retry, Route, is_streamed
+from switchgear.gateway.config.header_rules import headers_of
+from switchgear.gateway.config.model import MERGE_DEADLINE, Headers, Method, Retry, Route, is_streamed
 from switchgear.gateway.config.paths import PathTemplate, parse_path
 from switchgear.gateway.config.reader import Item, Values
 from switchgear.gateway.config.services import ServiceBuilder, retry_of
@@ -20,6 +21,7 @@ class _Common:
     guard: Guard | None
     timeout: float | None
     retry: Retry | None
+    headers: Headers
     policies: tuple[Item, ...]
 
 
@@ -37,6 +39,7 @@ class RouteBuilder:
             guard_of(http.found.get("circuit_breaker")),
             http.get("timeout"),
             retry_of(http.found.get("retry")),
+            headers_of(http.found.get("headers")),
             http.get("policies", ()),
         )
         for item in http.get("routes", ()):
@@ -68,6 +71,7 @@ class RouteBuilder:
         own_guard = values.found.get("circuit_breaker")
         guard = guard_of(own_guard) if own_guard else common.guard
         own_retry = values.found.get("retry")
+        headers = headers_of(values.found.get("headers")).within(common.headers)
         built = [self.services.build(item, path) for item in values.get("services", ())]
         services = tuple(service for service in built if service is not None)
         policies = (*common.policies, *values.get("policies", ()))
@@ -82,6 +86,7 @@ class RouteBuilder:
             timeout=values.get("timeout", common.timeout),
             deadline=values.get("deadline", None if is_streamed(services) else MERGE_DEADLINE),
             retry=retry_of(own_retry) if own_retry else common.retry,
+            headers=headers,
             policies=tuple(item.value for item in policies),
         )
 

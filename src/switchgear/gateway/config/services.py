@@ -9,6 +9,7 @@ from typing import Any
 
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.gateway.config.guards import Circuits, Guard, endpoint_key, guard_of, service_key
+from switchgear.gateway.config.header_rules import headers_of
 from switchgear.gateway.config.model import Endpoint, Fallback, Retry, Service
 from switchgear.gateway.config.paths import PathTemplate, Wildcard, join, strip_slash
 from switchgear.gateway.config.reader import Found, Item, Place, Values, closest
@@ -47,7 +48,7 @@ def _guards_of(values: Values) -> _Guards:
     if guard is None:
         return _Guards(None, Guard(CircuitBreakerPolicy(), values.found["per_endpoint"].place, None, {}))
     if _one_url_is_enough(guard.policy, len(values.get("urls", ()))):
-        guard.place.warn("a single URL that fails can open the circuit of all; set a higher failure_rate")
+        guard.place.warn("a single URL that is slow can open the circuit of all; set a higher slowCallRate")
     return _Guards(guard, replace(guard, name=None))  # a name is one circuit, and here is one for each URL
 
 
@@ -58,17 +59,21 @@ def _plain_service(item: Item) -> Service | None:
     if "max_ejected" in values and not values.get("per_endpoint") and "per_endpoint" not in values.wrong:
         values.found["max_ejected"].place.warn("has no effect without perEndpoint")
     endpoints = tuple(url.value for url in values.get("urls"))
-    return Service(item.key, endpoints, retry=retry_of(values.found.get("retry")), **values.pick(*_OWN))
+    return Service(
+        item.key,
+        endpoints,
+        retry=retry_of(values.found.get("retry")),
+        headers=headers_of(values.found.get("headers")),
+        **values.pick(*_OWN),
+    )
 
 
 def _one_url_is_enough(policy: CircuitBreakerPolicy, count: int) -> bool:
-    """Whether one of `count` URLs fails often enough to open the circuit of the service.
+    """Whether one of `count` URLs is slow often enough to open the circuit of the service.
 
-    A run of failures is broken by the others' answers; what is counted over a window is not.
+    Failures of a single URL are held back from it, but the slowness of a call that succeeds is not.
     """
-    if count < 2 or not policy.has_window:
-        return False
-    return policy.failure_threshold is not None or (policy.failure_rate or 1.0) * count <= 1.0
+    return count > 1 and policy.slow_call_rate is not None and policy.slow_call_rate * count <= 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,12 @@ def written(kind: Kind, value: Any) -> Said:
         case ListOf():
             said = [written(kind.item, item) for item in _in_order(value)]
         case Section():
-            said = settings(kind, value, kind.models[0])
+            said = settings(kind, value, kind.models[0]) if value else None
         case Either():
             said = written(kind.scalar if isinstance(value, str) else kind.mapping, value)
-        case Json() | MapOf():
+        case MapOf():
+            said = {name: written(kind.item, item) for name, item in value} or None
+        case Json():
             said = json.loads(value) if isinstance(value, bytes) else value
     return said
 

@@ -82,13 +82,14 @@ class ClientConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def forwarded(self, head: RequestHead) -> bytes:
-        """The `X-Forwarded-*` lines of a request. What the client says of protocol and host is not
-        believed."""
-        if head.host and not head.forwarded_for:
+        """The `X-Forwarded-*` lines of a request."""
+        if head.host and not head.tells:
             return self._forwarded + head.host + b"\r\n"
         before = head.forwarded_for + b", " if head.forwarded_for else b""
-        host = b"X-Forwarded-Host: %b\r\n" % head.host if head.host else b""
-        return b"X-Forwarded-For: %b%b\r\n%b%b" % (before, self.address, self._proto, host)
+        name, proto = head.claimed_host or head.host, head.claimed_proto
+        host = b"X-Forwarded-Host: %b\r\n" % name if name else b""
+        scheme = b"X-Forwarded-Proto: %b\r\n" % proto if proto else self._proto
+        return b"X-Forwarded-For: %b%b\r\n%b%b" % (before, self.address, scheme, host)
 
     def may_keep(self, reply: Reply) -> bool:
         """Whether another request may follow this answer, decided when its head is written."""

@@ -25,7 +25,7 @@ from switchgear.gateway.http1.grammar import (
 from switchgear.gateway.request_ids import FIELD, fit_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 METHODS: Final = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS".split())
 SAFE_METHODS: Final = frozenset(b"GET HEAD OPTIONS".split())
@@ -60,6 +60,10 @@ class RequestHead:
     forwarded_for: bytes = b""
     upgrades: bool = False  # to WebSocket
     request_id: bytes = b""  # the client's, if it is fit to go on
+    tells: bool = False  # whether it says anything of who asks: `X-Forwarded-*`, `X-Request-Id`
+    claimed_proto: bytes = b""  # `X-Forwarded-Proto`
+    claimed_host: bytes = b""  # `X-Forwarded-Host`
+    client: str = ""  # who asked, if a trusted proxy says so
 
     @property
     def framing(self) -> bytes:
@@ -112,6 +116,7 @@ _OURS = HOP_BY_HOP | frozenset(
     (b"host", b"content-length", b"expect", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 )
 _READ = _OURS | {FIELD}
+_TOLD: Final = frozenset((FIELD, b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 _match_absolute = re.compile(rb"(?i:http)://([^/?]++)(.*+)", re.DOTALL).fullmatch
 
 
@@ -157,7 +162,15 @@ def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
         b", ".join(fields.own.get(b"x-forwarded-for", ())),
         method == b"GET" and not http10 and _asks_for_websocket(fields, options),
         fit_id(fields.own.get(FIELD, ())),
+        not _TOLD.isdisjoint(fields.own),
+        _only(fields.own.get(b"x-forwarded-proto", ())),
+        _only(fields.own.get(b"x-forwarded-host", ())),
     )
+
+
+def _only(values: Sequence[bytes]) -> bytes:
+    """A value that is said once; of several nobody knows which one was meant."""
+    return values[0] if len(values) == 1 else b""
 
 
 def _request_line(head: bytes, limits: HeadLimits) -> tuple[bytes, bytes, bool, int]:

@@ -7,7 +7,9 @@ from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from switchgear.gateway.metrics.attention import Attention
 from switchgear.gateway.metrics.circuits import CircuitLog, circuit_samples
+from switchgear.gateway.metrics.retries import RetryTally
 from switchgear.gateway.metrics.tallies import UNMATCHED, CircuitTally, RouteTally, UpstreamTally
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ class Board:
         self._owner = owner
         self._routes: dict[str, RouteTally] = {}
         self._upstreams: dict[str, UpstreamTally] = {}
+        self._retries: dict[str, RetryTally] = {}
         self._circuits: dict[str, CircuitTally] = {}
+        self._attention: dict[str, Attention] = {}
         self._refusals: Counter[str] = Counter()
 
     def route(self, name: str) -> RouteTally:
@@ -43,8 +47,16 @@ class Board:
     def upstream(self, name: str) -> UpstreamTally:
         return self._upstreams.setdefault(name, UpstreamTally(name, monotonic))
 
+    def retries(self, name: str) -> RetryTally:
+        """Of a service that retries."""
+        return self._retries.setdefault(name, RetryTally(name))
+
     def circuit(self, name: str) -> CircuitTally:
         return self._circuits.setdefault(name, CircuitTally(name))
+
+    def attention(self, name: str) -> Attention:
+        """Of a circuit: what seldom happens to it."""
+        return self._attention.setdefault(name, Attention(name))
 
     def refused(self, error: FramingError) -> None:
         """A request that could not be read. The reasons are a closed list: the texts of the parser."""
@@ -54,40 +66,42 @@ class Board:
     def keep(self, config: GatewayConfig) -> None:
         """Forgets what a configuration does not name any more."""
         _keep(self._routes, {route.path.canonical for route in config.routes})
-        _keep(self._upstreams, {service.name for route in config.routes for service in route.services})
-        for gone in _keep(self._circuits, set(circuit_keys(config.routes))):
+        services = {service.name for route in config.routes for service in route.services}
+        _keep(self._upstreams, services)
+        _keep(self._retries, services)
+        circuits = set(circuit_keys(config.routes))
+        _keep(self._attention, circuits)
+        for gone in _keep(self._circuits, circuits):
             self.log.forget(gone)
 
     async def picture(self, more: Iterable[Sample] = ()) -> list[Sample]:
         """All samples; requests go on meanwhile."""
         out = [*more, *self.log.samples(), *self.unmatched.samples()]
         out += ((("http_bad_requests", (reason,), count)) for reason, count in self._refusals.items())
-        tallies: list[RouteTally | UpstreamTally | CircuitTally] = [
+        tallies: list[RouteTally | UpstreamTally | RetryTally | CircuitTally | Attention] = [
             *self._routes.values(),
             *self._upstreams.values(),
+            *self._retries.values(),
             *self._circuits.values(),
+            *self._attention.values(),
         ]
         for number, tally in enumerate(tallies):
             out += tally.samples()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
-        oldest = 0.0
         for number, breaker in enumerate(list(self._owner)):
-            snapshot = breaker.snapshot()
-            oldest = max(oldest, snapshot.age)
-            out += circuit_samples(breaker.name, snapshot)
+            out += circuit_samples(breaker.name, breaker.snapshot())
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return [*out, *self._of_store(oldest)]
+        return [*out, *self._of_store()]
 
-    def _of_store(self, oldest: float) -> Iterator[Sample]:
-        if self._store is not None:
-            # Late: a gateway without a store needs neither mirror nor pump.
-            from switchgear.stores.sharing import reached
+    def _of_store(self) -> Iterable[Sample]:
+        if self._store is None:
+            return ()
+        # Late: a gateway without a store needs neither mirror nor pump.
+        from switchgear.metrics.stores import store_samples
 
-            name: str = getattr(self._store, "store_name", type(self._store).__name__)
-            yield "store_up", (name,), float(reached(self._store))
-            yield "store_staleness_seconds", (name,), oldest
+        return store_samples([self._store])
 
 
 def circuit_keys(routes: Iterable[Route]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from switchgear import CircuitState
+from switchgear.breaker.rules import Rule
 from switchgear.gateway.metrics.families import SEVERITY
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from switchgear.gateway.metrics.families import Sample
 
 _OVERRIDES: Final = (CircuitState.FORCED_OPEN, CircuitState.DISABLED)
+_REJECTING: Final = (CircuitState.OPEN, CircuitState.FORCED_OPEN)
 _OUTCOMES: Final = ("success", "failure", "inconclusive")
 
 
@@ -28,12 +30,15 @@ class CircuitLog:
     def __init__(self, owner: Switchgear) -> None:
         self.states: dict[str, str] = {}
         """By name, as of the last transition: a look at the circuit itself would cost its lock."""
+        self.rejecting: set[str] = set()
+        """Names of those that reject calls, as of then."""
         self._moves: Counter[tuple[str, str, str, str]] = Counter()
         self._moved_at: dict[str, float] = {}
         owner.on_transition(self._heard)
 
     def forget(self, name: str) -> None:
         self.states.pop(name, None)
+        self.rejecting.discard(name)
         self._moved_at.pop(name, None)
         for move in [move for move in list(self._moves) if move[0] == name]:
             self._moves.pop(move, None)
@@ -46,7 +51,12 @@ class CircuitLog:
 
     def _heard(self, event: TransitionEvent) -> None:
         self.states[event.name] = event.to_state.value
-        self._moves[event.name, event.from_state.value, event.to_state.value, event.rule.value] += 1
+        if event.to_state in _REJECTING and not event.shadow:
+            self.rejecting.add(event.name)
+        else:
+            self.rejecting.discard(event.name)
+        if event.rule is not Rule.STORE:  # what another process decided is counted there
+            self._moves[event.name, event.from_state.value, event.to_state.value, event.rule.value] += 1
         self._moved_at[event.name] = event.at
 
 
@@ -54,6 +64,7 @@ def circuit_samples(name: str, now: CircuitBreakerSnapshot) -> Iterator[Sample]:
     """A circuit at this moment."""
     # As a number, which the processes' views can be compared by; it is published as one series a state.
     yield "circuit_state", (name,), float(SEVERITY.index(now.state))
+    yield "circuit_window_calls", (name,), float(now.call_count)
     yield "circuit_window_failures", (name,), float(now.failure_count)
     if now.retry_after is not None:
         yield "circuit_retry_after_seconds", (name,), now.retry_after

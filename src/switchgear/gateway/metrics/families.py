@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from switchgear import CircuitState
+from switchgear.metrics.families import FAMILIES as LIBRARY
+from switchgear.metrics.families import Family as LibraryFamily
+from switchgear.metrics.families import Sample, Value
 
-Value = float | list[float]
-"""A number; of a histogram the counts of its buckets, and last the sum."""
-Sample = tuple[str, Sequence[str], Value]
-"""A family's name, the values of its labels, and the count. As JSON too: workers send them."""
 Merged = dict[str, dict[tuple[str, ...], Value]]
-
-BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Upper ends of the buckets of durations, in seconds: those that OpenTelemetry uses for HTTP."""
 
 SEVERITY: Final = tuple(
     CircuitState(state) for state in ("closed", "disabled", "half-open", "open", "forced-open")
@@ -50,12 +46,33 @@ def _histogram(name: str, doc: str, *labels: str) -> Family:
     return Family(name, "histogram", doc, labels)
 
 
+_SUMMED: Final = frozenset(("circuit_probes_in_flight", "store_queue_depth"))
+_ELSEWHERE: Final = frozenset(
+    # What a circuit guards is measured already: an attempt at a service, a request to a route.
+    ("circuit_call_duration_seconds", "registry_circuits", "registry_overflow")
+)
+
+
+def _of_processes(family: LibraryFamily) -> Family:
+    """What the library publishes of one process: shared circuits look the same to all of them."""
+    merge: Callable[[Iterable[float]], float] = sum
+    if family.kind == "gauge" and family.name not in _SUMMED:
+        merge = min if family.name == "store_up" else max
+    return Family(family.name, family.kind, family.doc, family.labels, merge)
+
+
+_FROM_LIBRARY: Final = tuple(
+    _of_processes(family) for family in LIBRARY.values() if family.name not in _ELSEWHERE
+)
 _ALL: Final = (
     _counter(
         "http_requests", "Requests by route (never the path), method and status.", "route", "method", "code"
     ),
     _histogram(
         "http_request_duration_seconds", "Head of the request to end of the answer.", "route", "method"
+    ),
+    _histogram(
+        "http_time_to_first_byte_seconds", "Head of the request to head of the answer.", "route", "method"
     ),
     _counter("http_responses_by_origin", "Who decided what the client got.", "route", "origin"),
     _counter("http_request_bytes", "Bytes of requests' bodies.", "route"),
@@ -66,25 +83,27 @@ _ALL: Final = (
     _counter("upstream_requests", "Attempts by their end.", "service", "endpoint", "code", "error"),
     _histogram("upstream_request_duration_seconds", "Attempts, until the head of the answer.", "service"),
     _gauge("upstream_connections", "Connections to an origin.", "endpoint", "state", merge=sum),
+    _counter("upstream_retries", "Attempts that were made again.", "service"),
+    _counter("upstream_retry_budget_exhausted", "Retries that the budget did not allow.", "service"),
+    _gauge(
+        "upstream_endpoint_up",
+        "0 for an endpoint that takes no connection, or whose own circuit rejects.",
+        "service",
+        "endpoint",
+        merge=min,
+    ),
     _counter("merge_parts", "Parts of merged answers.", "route", "service", "result"),
-    _gauge("circuit_state", "1 for the state that a circuit is in.", "circuit"),
-    _counter("circuit_calls", "Calls by their outcome; rejected ones were not made.", "circuit", "outcome"),
-    _counter("circuit_transitions", "Changes of state, and the rule.", "circuit", "from", "to", "reason"),
-    _gauge("circuit_transition_timestamp_seconds", "The last change of state.", "circuit"),
-    _gauge("circuit_window_failures", "Failures that count now.", "circuit"),
-    _gauge("circuit_retry_after_seconds", "Time to the next possible probe.", "circuit"),
-    _gauge("circuit_override", "1 while an operator overrides a circuit.", "circuit", "override"),
-    _counter("circuit_shadow_rejections", "Calls that enforcing would have rejected.", "circuit", "outcome"),
-    _gauge("store_up", "0 while circuits go on by local evidence alone.", "store", merge=min),
-    _gauge("store_staleness_seconds", "The oldest view of a shared circuit.", "store"),
+    *_FROM_LIBRARY,
     _counter("access_log_lines_dropped", "Lines of the access log that found no room."),
     _counter("config_reloads", "Reloads of the configuration.", "result"),
     _gauge("config_last_reload_successful", "Whether the last reload was taken.", merge=min),
     _gauge("config_last_reload_success_timestamp_seconds", "When a configuration was last taken."),
     _gauge("config_info", "The configuration in force.", "hash"),
     _gauge("worker_up", "1 for a worker that serves.", "worker"),
+    _counter("process_cpu_seconds", "Processor time of a worker.", "worker"),
+    _gauge("process_resident_memory_bytes", "Memory of a worker.", "worker"),
+    _gauge("process_open_fds", "Open descriptors of a worker.", "worker"),
     _counter("admin_requests", "Requests to the operator's listener.", "path", "code"),
-    _gauge("build_info", "What runs.", "version", "python"),
 )
 FAMILIES: Final = {family.name: family for family in _ALL}
 
@@ -111,3 +130,6 @@ def _one(family: Family, values: Sequence[Value]) -> Value:
 def counts_only(samples: Iterable[Sample]) -> list[Sample]:
     """What of a process's samples stays true when it is gone."""
     return [sample for sample in samples if FAMILIES[sample[0]].kind != "gauge"]
+
+
+__all__ = ["FAMILIES", "SEVERITY", "Family", "Merged", "Sample", "Value", "counts_only", "merged"]

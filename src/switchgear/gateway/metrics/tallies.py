@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from switchgear.gateway.metrics.families import BOUNDS
 from switchgear.gateway.parts import Source
+from switchgear.metrics.histogram import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,11 +65,28 @@ class Histogram:
 class _Cell:
     """Requests to a route that had one method, status and origin."""
 
-    __slots__ = ("bytes_in", "bytes_out", "durations")
+    __slots__ = ("_early", "_streamed", "bytes_in", "bytes_out", "durations")
 
     def __init__(self) -> None:
         self.durations = Histogram()
         self.bytes_in = self.bytes_out = 0
+        self._streamed: Histogram | None = None
+        self._early: Histogram | None = None
+
+    def began(self, to_head: float, seconds: float) -> None:
+        """An answer that took `seconds` was sent piece by piece, the first after `to_head`."""
+        if self._streamed is None or self._early is None:
+            self._streamed, self._early = Histogram(), Histogram()
+        self._streamed.add((seconds,))
+        self._early.add((to_head,))
+
+    @property
+    def to_first_byte(self) -> list[float]:
+        """Of all answers: most are sent whole, and begin when they end, so that nothing is counted twice."""
+        if self._streamed is None or self._early is None:
+            return self.durations.value
+        columns = (self.durations.value, self._streamed.value, self._early.value)
+        return [all_of - streamed + early for all_of, streamed, early in zip(*columns, strict=True)]
 
 
 class RouteTally:
@@ -94,6 +111,8 @@ class RouteTally:
         durations.total += seconds
         cell.bytes_in += reply.bytes_in
         cell.bytes_out += reply.bytes_out
+        if reply.head_at:
+            cell.began(reply.head_at - reply.started, seconds)
 
     def refused(self, status: int) -> None:
         """A request that could not be read."""
@@ -113,14 +132,18 @@ class RouteTally:
             yield "merge_parts", (self.name, part, result), count
         requests, origins = Counter[tuple[bytes, int]](), Counter[bytes]()
         durations: dict[bytes, Histogram] = {}
+        first_bytes: dict[bytes, list[float]] = {}
         for (method, status, origin), cell in self._cells.items():
             requests[method, status] += cell.durations.count
             origins[origin or b"upstream"] += cell.durations.count
             durations.setdefault(method, Histogram()).merge(cell.durations)
+            before, own = first_bytes.get(method), cell.to_first_byte
+            first_bytes[method] = own if before is None else [a + b for a, b in zip(before, own, strict=True)]
         for (method, status), count in requests.items():
             yield "http_requests", (self.name, method.decode(), str(status)), count
         for method, histogram in durations.items():
             yield "http_request_duration_seconds", (self.name, method.decode()), histogram.value
+            yield "http_time_to_first_byte_seconds", (self.name, method.decode()), first_bytes[method]
         for origin, count in origins.items():
             yield "http_responses_by_origin", (self.name, origin.decode()), count
         yield "http_request_bytes", (self.name,), sum(cell.bytes_in for cell in self._cells.values())
@@ -184,15 +207,6 @@ class CircuitTally:
     def __init__(self, name: str) -> None:
         self.name = name
         self.successes = self.failures = self.inconclusive = self.rejected = 0
-
-    def add(self, success: bool | None) -> None:
-        """A call that a policy's own callables judged; `None`: no evidence."""
-        if success is None:
-            self.inconclusive += 1
-        elif success:
-            self.successes += 1
-        else:
-            self.failures += 1
 
     def samples(self) -> Iterator[Sample]:
         counts = zip(

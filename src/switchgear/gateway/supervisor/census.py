@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from switchgear.gateway.metrics.families import counts_only, merged
+from switchgear.gateway.metrics.process import of_worker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,17 +28,22 @@ class Census:
 
     async def take(self, children: Mapping[int, Child | None]) -> list[list[Sample]]:
         """The samples of each worker, by its place."""
-        present = [child for child in children.values() if child is not None]
+        present = {child: str(place) for place, child in children.items() if child is not None}
         pictures = await asyncio.gather(*(child.picture() for child in present))
         # One that is busy is as it was: its share must not be missing either.
-        seen = {child: picture for child, picture in zip(present, pictures, strict=True) if picture}
+        seen = {
+            child: list(of_worker(picture, present[child]))
+            for child, picture in zip(present, pictures, strict=True)
+            if picture
+        }
         self._last = {**self._last, **seen}
+        for child in [child for child in self._last if child not in present]:
+            self._bury(child)
         up: list[Sample] = [
             ("worker_up", (str(place),), float(child in seen)) for place, child in children.items()
         ]
-        for child in [child for child in self._last if child not in present]:
-            self._bury(child)
-        return [up, self._gone, *self._last.values()]
+        known = [[one for one in last if one[0] != "worker_up"] for last in self._last.values()]
+        return [up, self._gone, *known]
 
     def _bury(self, child: Child) -> None:
         together = merged([self._gone, counts_only(self._last.pop(child))])

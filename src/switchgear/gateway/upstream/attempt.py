@@ -179,13 +179,13 @@ class Attempt:
         self._connection = None
         upstream, permit = self._upstream, self._permit
         upstream.waits.discard(self)
+        if self._turn is not None:
+            self._turn.answered(answer)  # first: the service's circuit looks at those of its endpoints
         if permit is not None and upstream.guard is not None:
             self._permit = None
             upstream.guard.answered(permit, answer)
         if upstream.tally is not None:
             self._measure(upstream.tally, answer.status)
-        if self._turn is not None:
-            self._turn.answered(answer)
         self._caller.answered(answer)
 
     def interim(self, head: ResponseHead) -> None:
@@ -299,27 +299,30 @@ class Attempt:
     def _settle(self, head: ResponseHead) -> None:
         permit, self._permit = self._permit, None
         guard = self._upstream.guard
+        if self._turn is not None:
+            self._turn.answered(head)
         if permit is not None and guard is not None:
             guard.answered(permit, head)
         if self._upstream.tally is not None:
             self._measure(self._upstream.tally, head.status)
-        if self._turn is not None:
-            self._turn.answered(head)
 
     def _measure(self, tally: UpstreamTally, status: int) -> None:
         self._caller.upstream_seconds = tally.answered(self._endpoint.origin, status, self._sent)
 
     def _fail(self, failure: UpstreamFailure) -> None:
+        sent = getattr(self, "_sent", None)
+        if sent is not None and self._head is None:
+            self._caller.upstream_seconds = monotonic() - sent
         self._drop()
         permit, self._permit = self._permit, None
         guard = self._upstream.guard
+        if self._turn is not None:
+            self._turn.failed(failure)
         if guard is not None:
             if permit is not None:
                 guard.failed(permit, failure)
             else:
                 guard.cut_off(failure)
-        if self._turn is not None:
-            self._turn.failed(failure)
         if self._head is None or self._whole:
             self._count_failure(failure)
         self._caller.failed(failure)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from switchgear.gateway.circuits import Guard
     from switchgear.gateway.config.model import Endpoint
+    from switchgear.gateway.http1.rules import FieldRules
     from switchgear.gateway.upstream.pool import Pool
 
 _USUAL_PORT: Final = {"http": 80, "https": 443}
@@ -44,6 +45,29 @@ class UpstreamEndpoint:
         address = self._target
         own = _after_target(host) if self._preserve_host and host else self._after_target
         return b"".join((method, b" ", address(target, params), own, fields, more, b"\r\n"))
+
+
+class RuledEndpoint(UpstreamEndpoint):
+    """One URL of a service that gets other fields than the client sent."""
+
+    __slots__ = ("_rules",)
+
+    def __init__(
+        self, endpoint: Endpoint, pool: Pool, preserve_host: bool, guard: Guard | None, rules: FieldRules
+    ) -> None:
+        super().__init__(endpoint, pool, preserve_host, guard)
+        self._rules = rules
+
+    def write_head(
+        self,
+        method: bytes,
+        target: bytes,
+        params: Mapping[str, bytes],
+        host: bytes,
+        fields: bytes,
+        more: bytes = b"",
+    ) -> bytes:
+        return super().write_head(method, target, params, host, self._rules.lines(fields + more))
 
 
 def _after_target(host: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -27,6 +28,10 @@ DOUBT: Final = 1.0
 """Seconds after which addresses that nobody answers at are looked up again before their time."""
 
 
+DOWN: Final = 30.0
+"""Seconds after which a failure to connect says nothing any more: nobody may have tried since."""
+
+
 class Waiter(Protocol):
     """Who asked for a new connection: one of the two is called, once."""
 
@@ -40,6 +45,7 @@ class Pool:
     __slots__ = (
         "_connect_timeout",
         "_connecting",
+        "_down_until",
         "_host",
         "_idle",
         "_is_name",
@@ -70,6 +76,12 @@ class Pool:
         self._open: set[UpstreamConnection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
+        self._down_until = -math.inf
+
+    @property
+    def up(self) -> bool:
+        """Whether the origin took the last connection, as far as anybody tried lately."""
+        return self._loop.time() >= self._down_until
 
     @property
     def busy(self) -> int:
@@ -120,10 +132,13 @@ class Pool:
             async with asyncio.timeout(self._connect_timeout):
                 connection = await self._reach()
         except TimeoutError:
+            self._down_until = self._loop.time() + DOWN
             waiter.not_connected(UpstreamFailure("timeout", "no connection in time"))
         except OSError as error:
+            self._down_until = self._loop.time() + DOWN
             waiter.not_connected(UpstreamFailure("connect", str(error)))
         else:
+            self._down_until = -math.inf
             self._open.add(connection)
             if self._is_name and self._watching is None:
                 self._watching = self._loop.create_task(self._watch())

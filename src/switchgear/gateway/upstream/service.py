@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.circuits import Guard, guard_for
+from switchgear.gateway.config.model import HeaderRules
+from switchgear.gateway.http1.rules import FieldRules, compiled
+from switchgear.gateway.metrics.retries import RetryTally
 from switchgear.gateway.retrying import RetryBudget, RetryRule
+from switchgear.gateway.suspicion import service_guard
 from switchgear.gateway.timeouts import TimeoutQueue
 from switchgear.gateway.tls import upstream_context
 from switchgear.gateway.tunnel import Tunnel
 from switchgear.gateway.upstream.attempt import Attempt
 from switchgear.gateway.upstream.balancing import Balancer
-from switchgear.gateway.upstream.endpoint import UpstreamEndpoint
+from switchgear.gateway.upstream.endpoint import RuledEndpoint, UpstreamEndpoint
 from switchgear.gateway.upstream.pool import Pool
 from switchgear.gateway.upstream.resolver import Resolver
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from switchgear.gateway.breakers import Breakers
     from switchgear.gateway.config.model import Endpoint, Limits, Retry, Service, Tls
     from switchgear.gateway.metrics.families import Sample
     from switchgear.gateway.metrics.tallies import UpstreamTally
 
+_NO_RULES: Final = HeaderRules()
+
 
 class Upstream:
     """A service of one route. `waits`: for an attempt's answer; `idle`: between bytes."""
 
-    __slots__ = ("balancer", "endpoint", "guard", "idle", "retry", "service", "tally", "waits")
+    __slots__ = (
+        "answer_rules",
+        "balancer",
+        "endpoint",
+        "guard",
+        "idle",
+        "retry",
+        "service",
+        "tally",
+        "waits",
+    )
 
     def __init__(
         self,
@@ -42,6 +58,7 @@ class Upstream:
         tally: UpstreamTally | None,
     ) -> None:
         self.service = service
+        self.answer_rules: FieldRules | None = compiled(service.headers.response)
         self.tally = tally
         self.guard = guard
         self.waits = waits
@@ -66,11 +83,14 @@ class Upstreams:
         tls: Tls | None = None,
         tally: Callable[[str], UpstreamTally | None] = lambda name: None,
         before: Upstreams | None = None,
+        retry_tally: Callable[[str], RetryTally] = RetryTally,
     ) -> None:
-        """`tally` gives what measures a service by its name. Connections, addresses and budgets go on from
-        `before`."""
+        """`tally` and `retry_tally` give what measures a service by its name. Connections, addresses and
+        budgets go on from `before`."""
         self._breakers = breakers
         self._tally = tally
+        self._retry_tally = retry_tally
+        self._endpoints: dict[tuple[str, str], UpstreamEndpoint] = {}
         self.limits = limits
         self._loop = asyncio.get_running_loop()
         self.resolver: Resolver = Resolver(self._loop) if before is None else before.resolver
@@ -85,12 +105,16 @@ class Upstreams:
         self.tls: Tls | None = tls
         self._context: ssl.SSLContext | None = None
 
-    def make(self, service: Service, retry: Retry | None = None) -> Upstream:
-        """`retry`: that of the route, which holds where the service says nothing."""
+    def make(self, service: Service, retry: Retry | None = None, outer: HeaderRules = _NO_RULES) -> Upstream:
+        """`retry`: that of the route, which holds where the service says nothing; `outer`: the route's rules
+        for requests."""
+        rules = compiled(service.headers.request.within(outer))
+        endpoints = [self._endpoint(endpoint, service.preserve_host, rules) for endpoint in service.endpoints]
+        self._endpoints |= {(service.name, endpoint.origin): endpoint for endpoint in endpoints}
         return Upstream(
             service,
-            guard_for(service.circuit, self._breakers),
-            [self._endpoint(endpoint, service.preserve_host) for endpoint in service.endpoints],
+            service_guard(service, [each.guard for each in endpoints], self._breakers),
+            endpoints,
             self._wait(service.timeout or self.limits.first_byte),
             self._idle,
             self._rule(service, service.retry or retry),
@@ -103,10 +127,14 @@ class Upstreams:
             if successor.pools.get(origin) is not pool:
                 pool.retire()
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, rejecting: Collection[str]) -> Iterator[Sample]:
+        """`rejecting`: the keys of circuits that reject calls now."""
         for origin, pool in self.pools.items():
             yield "upstream_connections", (origin, "active"), pool.busy
             yield "upstream_connections", (origin, "idle"), pool.idle
+        for place, endpoint in self._endpoints.items():
+            rejects = endpoint.guard is not None and endpoint.guard.key in rejecting
+            yield "upstream_endpoint_up", place, float(endpoint.pool.up and not rejects)
 
     async def close(self) -> None:
         """Drops all connections."""
@@ -116,9 +144,13 @@ class Upstreams:
         await asyncio.gather(*(pool.close() for pool in self.pools.values()))
         await self.resolver.close()
 
-    def _endpoint(self, endpoint: Endpoint, preserve_host: bool) -> UpstreamEndpoint:
-        guard = guard_for(endpoint.circuit, self._breakers)
-        return UpstreamEndpoint(endpoint, self._pool(endpoint), preserve_host, guard)
+    def _endpoint(
+        self, endpoint: Endpoint, preserve_host: bool, rules: FieldRules | None
+    ) -> UpstreamEndpoint:
+        guard, pool = guard_for(endpoint.circuit, self._breakers), self._pool(endpoint)
+        if rules is None:
+            return UpstreamEndpoint(endpoint, pool, preserve_host, guard)
+        return RuledEndpoint(endpoint, pool, preserve_host, guard, rules)
 
     def _pool(self, endpoint: Endpoint) -> Pool:
         pool = self.pools.get(endpoint.origin)
@@ -144,7 +176,7 @@ class Upstreams:
         key = (tuple(sorted({endpoint.origin for endpoint in service.endpoints})), retry.budget)
         budget = self._earlier_budgets.get(key) or RetryBudget(retry.budget)
         budget = self.budgets.setdefault(key, budget)
-        return RetryRule(retry, budget)
+        return RetryRule(retry, budget, self._retry_tally(service.name))
 
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:

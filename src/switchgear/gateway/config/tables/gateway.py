@@ -6,10 +6,12 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from switchgear.gateway.config.header_rules import FIELD_NAME, FIELD_VALUE, TOKEN, check_name
 from switchgear.gateway.config.kinds import (
     ACCESS_LOG,
     ADDRESS,
     BOOLEAN,
+    NETWORKS,
     PATH,
     POLICY,
     SERVICE_TYPE,
@@ -26,6 +28,8 @@ from switchgear.gateway.config.model import (
     Admin,
     Fallback,
     GatewayConfig,
+    HeaderRules,
+    Headers,
     Limits,
     LogConfig,
     Retry,
@@ -104,6 +108,30 @@ RETRY: Final = Section(
     ),
     models=(Retry(),),
 )
+_HEADER_RULES: Final = Section(
+    "headerRules",
+    (
+        Field(
+            "set",
+            MapOf(FIELD_VALUE, "a mapping of fields to values", check_name, f"^{TOKEN}$", may_be_empty=True),
+            "Fields and their values, in place of all of the same names.",
+        ),
+        Field("remove", ListOf(FIELD_NAME, "a list of names of fields"), "Fields that are left out."),
+    ),
+    allowed="a mapping with set, remove or both",
+    models=(HeaderRules(),),
+    needs=("set", "remove"),
+)
+HEADERS: Final = Section(
+    "headers",
+    (
+        Field("request", _HEADER_RULES, "Rules for what goes to services."),
+        Field("response", _HEADER_RULES, "Rules for what comes back."),
+    ),
+    allowed="a mapping with request, response or both",
+    models=(Headers(),),
+    needs=("request", "response"),
+)
 _RETRY_OR_FALSE: Final = Either(SWITCHED_OFF, RETRY, "a mapping, or false")
 _POLICIES: Final = ListOf(POLICY, "a list of policy objects")
 
@@ -124,6 +152,12 @@ def _guards(default: str) -> tuple[Field, ...]:
             "When an attempt is made again; false switches an outer one off.",
             default=default,
         ),
+        Field(
+            "headers",
+            HEADERS,
+            "Fields that are set or removed, on requests to services and on answers.",
+            default=default,
+        ),
         Field("policies", _POLICIES, "The user's own policies.", python_only=True),
     )
 
@@ -141,6 +175,7 @@ _SERVICE_FIELDS: Final = (
     Field("maxEjected", RATE, "Largest share of the URLs whose circuits may be open."),
     Field("balance", choice("round-robin", "least-requests"), "How a URL is chosen."),
     Field("preserveHost", BOOLEAN, "Whether the upstream gets the client's Host."),
+    Field("headers", HEADERS, "Fields that are set or removed, on requests to it and on its answers."),
 )
 _FALLBACK: Final = Section(
     "fallback",
@@ -229,7 +264,16 @@ ROUTES: Final = MapOf(
 )
 HTTP: Final = Section(
     "http",
-    (Field("routes", ROUTES, "What is answered, by path and method.", required=True), *_guards("none")),
+    (
+        Field("routes", ROUTES, "What is answered, by path and method.", required=True),
+        *_guards("none"),
+        Field(
+            "trustedProxies",
+            ListOf(NETWORKS, "a list of addresses and networks such as 10.0.0.0/8, or private"),
+            "Proxies before the gateway, which are believed what they say of the client.",
+            default="nothing is known of them",
+        ),
+    ),
     _ROUTE_REFUSED,
 )
 
