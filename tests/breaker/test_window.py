@@ -67,13 +67,17 @@ def test_a_lone_outcome_counts_for_exactly_the_window() -> None:
     assert window.failures == 0
 
 
-def test_add_tells_whether_there_is_anything_to_judge() -> None:
+def test_add_tells_whether_a_rule_could_hold() -> None:
     window = RollingWindow(LENGTH)
+    assert window.add(0.0, False, False)  # nobody has judged it yet
+    window.limit = 2
     assert not window.add(0.0, False, False)
-    assert window.add(0.0, False, True)
-    assert window.add(0.1, False, False)  # the slow one is still there
-    assert not window.add(20.0, False, False)
-    assert window.add(20.0, True, False)
+    assert not window.add(0.1, True, False)
+    assert window.add(0.1, False, True)
+    assert window.add(0.2, True, False)
+    window.limit = 3
+    assert not window.add(0.3, False, False)
+    assert window.add(5.0, False, False)  # in a new bucket: others may have left
 
 
 def test_a_run_is_ended_by_a_success() -> None:

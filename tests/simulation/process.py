@@ -141,6 +141,8 @@ class SimulatedProcess:
         if outcome is SUCCESS:
             self.served += 1
             circuit.succeed(grant, started)
+        elif outcome is FAILURE:
+            self.failed += 1
+            circuit.fail(grant, started, (ValueError, "bad"))
         else:
-            self.failed += outcome is FAILURE
-            circuit.settle(grant, outcome, started, ValueError("bad") if outcome is FAILURE else None)
+            circuit.settle(grant, outcome, started)

@@ -100,8 +100,10 @@ class Process:
             return False
         if outcome is SUCCESS:
             self.circuit.succeed(grant, 0.0)
+        elif outcome is FAILURE:
+            self.circuit.fail(grant, 0.0, (ValueError, "bad"))
         else:
-            self.circuit.settle(grant, outcome, 0.0, ValueError("bad") if outcome is FAILURE else None)
+            self.circuit.settle(grant, outcome, 0.0)
         return True
 
     def fail(self, times: int) -> int:

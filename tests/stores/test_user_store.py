@@ -525,6 +525,7 @@ def test_a_store_on_the_users_loop_is_asked_there() -> None:
         store.coordinator._subscribers.append(lambda _, view: view.changed and states.append(view.state))
         await fail_async(breaker, 2)
         await asyncio.to_thread(eventually, lambda: states and states[-1] == "open")
+        await asyncio.to_thread(eventually, lambda: breaker.snapshot().generation == 2)
         await asyncio.to_thread(eventually, lambda: breaker.snapshot().retry_after == 0.0)
         assert await breaker.call(good_async) == 1
         await asyncio.to_thread(eventually, lambda: breaker.state == "closed")

@@ -6,7 +6,8 @@ The healthy path reads two attributes and takes no lock:
 - `calm` is that same object as long as a further success would change nothing, so that it need not be
   recorded.
 
-Both are replaced whole and compared by identity, hence right without a GIL too.
+Both are replaced whole and compared by identity, hence right without a GIL too. Where there is no `era`,
+`blocked_until` is the moment before which there is nobody to ask: every call is rejected.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from switchgear.errors import CircuitOpenError
 logger = logging.getLogger("switchgear")
 
 CANCELLED_IN_A_ROW: Final = 20
+_new_error: Final = CircuitOpenError.__new__
 UNTIMED: Final = math.inf
 """The start of a call that nobody timed: never slow, also if its circuit begins to time calls meanwhile."""
 
@@ -58,10 +60,12 @@ class Circuit:
         "_last_failure_at",
         "_listeners",
         "_lock",
+        "_reason",
         "_release",
         "_shadow",
         "_shed",
         "_slow_after",
+        "blocked_until",
         "calm",
         "era",
         "name",
@@ -76,6 +80,8 @@ class Circuit:
         self.name = name
         self.era: Passed | None = None
         self.calm: Passed | None = None
+        self.blocked_until = -math.inf
+        self._reason = ""
         self._clock = clock
         self.now: Callable[[], float] = clock.monotonic
         self._new_lock()
@@ -130,7 +136,7 @@ class Circuit:
         grant: Grant,
         outcome: Outcome,
         started: float,
-        error: BaseException | str | None = None,
+        error: BaseException | str | Gist | None = None,
         retry_after: float | None = None,
     ) -> None:
         """Report how an admitted call ended. `started`: `now()` at its start, read only when `timed`."""
@@ -140,9 +146,9 @@ class Circuit:
         """Report a success: `settle` for the outcome that nearly every call has."""
         self.settle(grant, SUCCESS, started)
 
-    def fail(self, grant: Grant, started: float, error: BaseException, text: str) -> None:
-        """Report a failure whose type alone tells that it is one. `text`: what `str` makes of the error."""
-        self.settle(grant, FAILURE, started, error)
+    def fail(self, grant: Grant, started: float, failure: Gist) -> None:
+        """Report a failure: `settle` for one after which the upstream has asked for nothing."""
+        self.settle(grant, FAILURE, started, failure)
 
     def snapshot(self) -> CircuitBreakerSnapshot:
         raise NotImplementedError
@@ -170,6 +176,13 @@ class Circuit:
         return math.inf
 
     # ---- shared ----
+
+    def refusal(self, retry_after: float | None, state: CircuitState = CircuitState.OPEN) -> CircuitOpenError:
+        """The error of a rejected call."""
+        # By `__new__`: the constructor only passes the fields on to it. And nothing is described twice.
+        failure = self._last_failure
+        text = self.last_failure if type(failure) is tuple else failure
+        return _new_error(CircuitOpenError, self.name, state, retry_after, self._reason, text)
 
     @property
     def last_failure(self) -> str | None:
@@ -251,10 +264,3 @@ class Circuit:
     def after_fork(self) -> None:
         """Make it usable in a forked child."""
         self._new_lock()
-
-
-def rejection(
-    name: str, state: CircuitState, retry_after: float | None, reason: str, last_failure: str | None
-) -> CircuitOpenError:
-    """A `CircuitOpenError` without the cost of its constructor, which only passes the fields on to `args`."""
-    return CircuitOpenError.__new__(CircuitOpenError, name, state, retry_after, reason, last_failure)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections import deque
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from switchgear.breaker.circuit import Circuit, Grant, Override, Shed, rejection
+from switchgear.breaker.circuit import Grant, Override, Shed
+from switchgear.breaker.deferring import DeferringCircuit
 from switchgear.breaker.events import DISPATCHER, log_transition
 from switchgear.breaker.machine import (
     FAILURE,
     FORCED_OPEN,
     INCONCLUSIVE,
-    OPEN,
     SUCCESS,
     Closed,
     Disabled,
@@ -26,27 +24,17 @@ from switchgear.breaker.machine import (
     Result,
     Transition,
 )
-from switchgear.breaker.outcome import LONGEST_KEPT, Gist, describe, gist
+from switchgear.breaker.outcome import Gist, gist
 from switchgear.breaker.policy import CircuitBreakerPolicy
-from switchgear.breaker.rules import judge
 from switchgear.breaker.state import CircuitBreakerSnapshot
 from switchgear.breaker.window import Counts, RollingWindow, Run
 from switchgear.clock import Clock
 
 
-class LocalCircuit(Circuit):
+class LocalCircuit(DeferringCircuit):
     """A circuit of this process alone: a machine under a lock."""
 
-    __slots__ = (
-        "_blocked_until",
-        "_busy",
-        "_changed_at",
-        "_counts",
-        "_counts_all",
-        "_deferred",
-        "_machine",
-        "_rest",
-    )
+    __slots__ = ("_changed_at", "_counts", "_counts_all", "_machine", "_rest")
 
     def __init__(
         self, name: str, policy: CircuitBreakerPolicy, clock: Clock, *, machine: Machine | None = None
@@ -57,38 +45,35 @@ class LocalCircuit(Circuit):
         self._counts_all = machine is not None
         self._machine = machine or Machine(policy, now)
         self._changed_at: float | None = None
-        self._blocked_until = -math.inf  # monotonic: until then every call is rejected, no question asked
         self._counts: Counts = Run()  # of the era
         self._rest: Passed | None = None  # the era, if successes need no counting while the run is 0
-        self._busy = False  # whether the lock's holder is changing something
-        self._deferred: deque[tuple[Grant, Outcome, float, str | None, float | None]] = deque()
         self._publish()
 
     # ---- calls ----
 
     def admit(self) -> Grant:
         now = self.now()
-        wait = self._blocked_until - now
+        wait = self.blocked_until - now
         if wait > 0:
-            raise rejection(self.name, OPEN, wait, self._machine.reason, self.last_failure)
+            raise self.refusal(wait)
         self._settle_deferred()
         with self._inside():
             answer, change = self._machine.admit(now, _token())
             told = self._told(change, now)
-            state, reason, generation = self._machine.state, self._machine.reason, self._machine.generation
+            state, generation = self._machine.state, self._machine.generation
         told()
         if not isinstance(answer, Rejected):
             return answer
         if self.policy.shadow:
             return Shed(generation)
-        raise rejection(self.name, state, answer.retry_after, reason, self.last_failure)
+        raise self.refusal(answer.retry_after, state)
 
     def settle(
         self,
         grant: Grant,
         outcome: Outcome,
         started: float,
-        error: BaseException | str | None = None,
+        error: BaseException | str | Gist | None = None,
         retry_after: float | None = None,
     ) -> None:
         now = self.now()
@@ -127,8 +112,9 @@ class LocalCircuit(Circuit):
         counts = self._counts
         if (
             type(counts) is RollingWindow
+            and counts.failures < counts.limit
             and now < counts.edge
-            and not (slow or counts.failures or counts.slow or self._busy)
+            and not (slow or self._busy)
             and grant is self.era
         ):
             counts.newest.calls += 1
@@ -139,29 +125,34 @@ class LocalCircuit(Circuit):
         leave()
         self.settle(grant, SUCCESS, started)
 
-    def fail(self, grant: Grant, started: float, error: BaseException, text: str) -> None:
+    def fail(self, grant: Grant, started: float, failure: Gist) -> None:
         now = self.now()
-        failure = (type(error), text)
-        plain = len(text) <= LONGEST_KEPT and not self._shadow  # there `settle` counts every failure
         acquire, leave = self._acquire, self._release
+        slow = self.timed and now - started > self._slow_after
         acquire()
         counts = self._counts
+        failures = counts.failures + 1
         if (
-            type(counts) is Run
-            and (failures := counts.failures + 1) < counts.limit
+            failures < counts.limit
+            and now < counts.edge
+            and not (slow or self._busy or self._shadow)  # in shadow mode `settle` counts every failure
             and grant is self.era
-            and plain
-            and not self._busy
         ):
             counts.failures = failures
+            if type(counts) is RollingWindow:
+                bucket = counts.newest
+                bucket.calls += 1
+                bucket.failures += 1
+                counts.calls += 1
+            else:
+                self.calm = None
             self._last_failure_at = now
             self._last_failure = failure
             self._cancelled = 0
-            self.calm = None
             leave()
             return
         leave()
-        self.settle(grant, FAILURE, started, error)
+        self.settle(grant, FAILURE, started, failure)
 
     def _count(
         self, outcome: Outcome, slow: bool, retry_after: float | None, now: float
@@ -169,7 +160,7 @@ class LocalCircuit(Circuit):
         """Take an ordinary call of this generation: nothing can have expired, no lease is given back."""
         self._cancelled = 0
         counts = self._counts
-        if counts.add(now, outcome is FAILURE, slow) and judge(self.policy, counts) is not None:
+        if counts.add(now, outcome is FAILURE, slow):
             change = self._machine.trip(Result(outcome, slow, retry_after, self._draw()), now)
             if change is not None:
                 return self._told(change, now)
@@ -252,40 +243,6 @@ class LocalCircuit(Circuit):
 
     # ---- inside ----
 
-    @contextmanager
-    def _inside(self) -> Generator[None]:
-        """Hold the lock, and have settlements wait that come from below, on this very thread."""
-        with self._lock:
-            outer, self._busy = self._busy, True
-            try:
-                yield
-            finally:
-                self._busy = outer
-
-    def _defer(
-        self,
-        grant: Grant,
-        outcome: Outcome,
-        started: float,
-        failure: Gist | None,
-        retry_after: float | None,
-    ) -> None:
-        """Keep what a finaliser or a signal handler settles in the middle of a change that its own thread is
-        making.
-
-        Whoever asks this circuit next takes it: a lease given back before that would serve nobody.
-        """
-        text = None if failure is None else describe(failure)
-        self._deferred.append((grant, outcome, started, text, retry_after))
-
-    def _settle_deferred(self) -> None:
-        while self._deferred:
-            try:
-                late = self._deferred.popleft()
-            except IndexError:  # another thread was quicker
-                return
-            self.settle(*late)
-
     def _told(self, change: Transition | None, now: float) -> Callable[[], None]:
         """Publish a change (the lock is held), and return what is left to do without the lock."""
         if change is None:
@@ -305,23 +262,21 @@ class LocalCircuit(Circuit):
         machine = self._machine
         phase = machine.phase
         self.era = self._rest = None
-        self._blocked_until = -math.inf
+        self.blocked_until = -math.inf
+        self._reason = machine.reason
         if isinstance(phase, Closed) or (isinstance(phase, Disabled) and phase.expires is None):
             self.era = Passed(machine.generation)
             self._counts = phase.counts
             if self.policy.window is None and not self._counts_all and self.policy.failure_if is None:
                 self._rest = self.era
         elif isinstance(phase, Open) and not self.policy.shadow:
-            self._blocked_until = (
-                phase.until
-            )  # not `retry_after`: a lease that is out may be given back before its end
+            # Not `retry_after`: a lease that is out may be given back before its end.
+            self.blocked_until = phase.until
         self.calm = self._rest
 
     def after_fork(self) -> None:
         super().after_fork()
-        # The thread that held the lock may have been between the machine's change and its publication.
-        self._busy = False
-        self._publish()
+        self._publish()  # the thread that held the lock may have been between a change and its publication
 
 
 def _nothing() -> None:

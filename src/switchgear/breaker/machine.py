@@ -43,7 +43,7 @@ from switchgear.breaker.phases import (
     Phase,
 )
 from switchgear.breaker.policy import CircuitBreakerPolicy, seconds
-from switchgear.breaker.rules import Evidence, Rule, Verdict, judge
+from switchgear.breaker.rules import Evidence, Rule, Verdict, judge, least_failures
 from switchgear.breaker.state import CircuitState
 from switchgear.breaker.window import Counts, RollingWindow, Run
 
@@ -196,18 +196,22 @@ class Machine:
     def trip(self, result: Result, now: float) -> Transition | None:
         """Open the circuit if what was counted so far, `result` last, meets a rule."""
         phase, policy = self.phase, self.policy
-        verdict = judge(policy, phase.counts) if isinstance(phase, Closed) and policy is not None else None
-        if verdict is None:
+        if isinstance(phase, Disabled):
+            phase.counts.limit = math.inf  # whatever is counted opens nothing
+        if not isinstance(phase, Closed) or policy is None:
             return None
-        assert isinstance(phase, Closed)
+        verdict = judge(policy, phase.counts)
+        if verdict is None:
+            phase.counts.limit = least_failures(policy, phase.counts)
+            return None
         # Closed for longer than it was open before: the service had recovered, so the back-off starts anew.
         rounds = phase.backoff.rounds if now - self.since <= phase.backoff.open_time else 0
         return self._open(Event.TRIP, verdict, rounds, phase.counts.failures, result, now)
 
     def _count(self, result: Result, now: float) -> Transition | None:
         assert isinstance(self.phase, Closed | Disabled)
-        worth_judging = self.phase.counts.add(now, result.outcome is FAILURE, result.slow)
-        return self.trip(result, now) if worth_judging else None
+        may_open = self.phase.counts.add(now, result.outcome is FAILURE, result.slow)
+        return self.trip(result, now) if may_open else None
 
     def _probe_result(self, phase: HalfOpen, result: Result, now: float) -> Transition | None:
         failed = result.outcome is FAILURE
@@ -303,8 +307,8 @@ class Machine:
                 length = counts.length if isinstance(counts, RollingWindow) else None
                 if length != policy.window:
                     phase.counts = self._fresh_counts()
-                elif isinstance(counts, Run):
-                    counts.limit = self._run_limit
+                else:
+                    counts.limit = 0.0
             case Open(until=self.since, failures=failures) if unclaimed:
                 # Opened through a store before any policy was known: its open time counts from then.
                 open_time = policy.open_time(0)

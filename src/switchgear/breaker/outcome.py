@@ -90,12 +90,14 @@ Gist = tuple[type, str]
 """Type and message of an error, not yet fit to be shown; `str` and a text for what was no exception."""
 
 
-def gist(error: BaseException | str) -> Gist:
+def gist(error: BaseException | str | Gist) -> Gist:
     """What is kept of an error at once: the rest of `describe` is for whoever reads it.
 
     Text, not the exception: that would keep its traceback, and with it every local variable of the failed
     call.
     """
+    if isinstance(error, tuple):
+        return error
     try:
         message = str(error)
     except Exception:

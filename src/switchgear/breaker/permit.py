@@ -9,7 +9,7 @@ from typing import Self
 
 from switchgear.breaker.circuit import UNTIMED, Circuit, Grant
 from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS, Leased, Outcome
-from switchgear.breaker.outcome import asked_for, is_cancellation, judge_error
+from switchgear.breaker.outcome import LONGEST_KEPT, asked_for, gist, is_cancellation, judge_error
 from switchgear.breaker.policy import seconds
 from switchgear.breaker.state import CircuitState
 from switchgear.errors import CircuitOpenError
@@ -79,7 +79,10 @@ class Permit:
             return
         if retry_after is None and isinstance(error, BaseException):
             retry_after = asked_for(self._circuit.policy.retry_after_from, error)
-        self._circuit.settle(grant, FAILURE, self._started, error, retry_after)
+        if retry_after is None and error is not None:
+            self._circuit.fail(grant, self._started, gist(error))
+        else:
+            self._circuit.settle(grant, FAILURE, self._started, error, retry_after)
 
     def cancel(self) -> None:
         """The call says nothing about the service: its lease is given back, nothing is counted.
@@ -120,7 +123,11 @@ class Permit:
     def raised(self, error: BaseException) -> None:
         """The call raised `error`: failure, answer or no evidence, as the policy says."""
         grant = self._take()
-        if grant is not None:
+        if grant is None:
+            return
+        if isinstance(error, Exception) and not isinstance(error, CircuitOpenError):
+            settle_exception(self._circuit, grant, self._started, error)
+        else:
             settle_error(self._circuit, grant, self._started, error)
 
     def returned(self, result: object) -> Outcome:
@@ -162,16 +169,16 @@ class Permit:
             return None
 
 
-def settle_error(circuit: Circuit, grant: Grant, started: float, error: BaseException) -> None:
-    """Report a call that raised. What the policy's predicates raise counts as a failure and goes through."""
+def settle_exception(circuit: Circuit, grant: Grant, started: float, error: Exception) -> None:
+    """Report a call that raised an `Exception` which is no rejection: nearly every call that fails.
+
+    `settle_error` without all that an error has no use for of which only the type is to be looked at, and
+    which carries nothing like a status.
+    """
     text = None
     try:
-        # What nearly every failing call raises: only its type is looked at, and it carries nothing like a
-        # status.
         if (
             circuit.plain
-            and isinstance(error, Exception)
-            and not isinstance(error, CircuitOpenError)
             and getattr(error, "response", None) is None
             and getattr(error, "status_code", None) is None
             and getattr(error, "status", None) is None
@@ -179,13 +186,14 @@ def settle_error(circuit: Circuit, grant: Grant, started: float, error: BaseExce
             text = str(error)
     except Exception:  # an attribute or a `__str__` that raises: there are more careful ways to look
         text = None
-    if text is None:
-        _settle_judged(circuit, grant, started, error)
+    if text is None or len(text) > LONGEST_KEPT:
+        settle_error(circuit, grant, started, error)
     else:
-        circuit.fail(grant, started, error, text)
+        circuit.fail(grant, started, (type(error), text))
 
 
-def _settle_judged(circuit: Circuit, grant: Grant, started: float, error: BaseException) -> None:
+def settle_error(circuit: Circuit, grant: Grant, started: float, error: BaseException) -> None:
+    """Report a call that raised. What the policy's predicates raise counts as a failure and goes through."""
     if is_cancellation(error):
         circuit.cancel(grant, started)
         return

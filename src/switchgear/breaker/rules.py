@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,6 +57,25 @@ def judge(policy: CircuitBreakerPolicy, evidence: Evidence | Counts) -> Verdict 
     if policy.slow_call_rate is not None and evidence.slow / calls >= policy.slow_call_rate:
         return _rate(Rule.SLOW_RATE, "were slow", evidence.slow, calls, policy.slow_call_rate, policy)
     return None
+
+
+def least_failures(policy: CircuitBreakerPolicy, evidence: Evidence | Counts) -> float:
+    """The fewest failures that could meet a rule from now on, however many calls succeed meanwhile.
+
+    It holds as long as no call is slow and none leaves the window; 0 where any call may be the one too many.
+    """
+    least = math.inf if policy.failure_threshold is None else policy.failure_threshold
+    if policy.window is None:
+        return least
+    calls = max(evidence.calls, policy.minimum_calls)
+    if policy.slow_call_rate is not None and evidence.slow / calls >= policy.slow_call_rate:
+        return 0
+    if policy.failure_rate is not None:
+        failures = int(policy.failure_rate * calls)
+        while failures / calls < policy.failure_rate:  # divided, as above
+            failures += 1
+        least = min(least, failures)
+    return least
 
 
 def _count(failures: int, threshold: int, policy: CircuitBreakerPolicy) -> Verdict:

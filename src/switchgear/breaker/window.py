@@ -1,44 +1,26 @@
-"""Evidence: what is remembered of recent calls. Two ways to count, one interface."""
+"""Evidence: what is remembered of recent calls. Two ways to count, one interface.
+
+`add` counts an outcome (`now` must not go back) and returns whether a rule could hold now. `expire` forgets
+what is too old: before the totals are read. Fewer failures than `limit` meet no rule, as long as no call is
+slow and `edge` lies ahead; `successes` are those since counting began.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 BUCKETS: Final = 16
 
 
-class Counts(Protocol):
-    """What the rules look at."""
-
-    calls: int
-    failures: int
-    slow: int
-
-    @property
-    def successes(self) -> int:
-        """Successes since counting began."""
-        ...
-
-    def add(self, now: float, failed: bool, slow: bool) -> bool:
-        """Count an outcome; returns whether there is anything that a rule could hold against the service.
-
-        `now` must not go back.
-        """
-        ...
-
-    def expire(self, now: float) -> None:
-        """Forget what is too old; call it before reading the totals."""
-        ...
-
-
 class Run:
-    """Consecutive failures: a success forgets them. Fewer than `limit` of them are not worth judging."""
+    """Consecutive failures: a success forgets them."""
 
-    __slots__ = ("calls", "failures", "limit", "slow", "successes")
+    __slots__ = ("calls", "edge", "failures", "limit", "slow", "successes")
 
     def __init__(self, limit: float = 1) -> None:
         self.limit = limit
+        self.edge = math.inf
         self.calls = self.failures = self.slow = self.successes = 0
 
     def add(self, now: float, failed: bool, slow: bool) -> bool:
@@ -70,11 +52,12 @@ class RollingWindow:
     too early or too late by up to a bucket.
     """
 
-    __slots__ = ("_gone", "_ring", "_width", "calls", "edge", "failures", "length", "newest", "slow")
+    __slots__ = ("_gone", "_ring", "_width", "calls", "edge", "failures", "length", "limit", "newest", "slow")
 
     def __init__(self, length: float) -> None:
         self.length = length
         self.calls = self.failures = self.slow = 0
+        self.limit = 0.0
         self._gone = 0  # successes that have left
         self._width = length / BUCKETS
         self._ring: list[_Bucket] = []  # oldest first; at most 17, since they start at least one width apart
@@ -98,12 +81,13 @@ class RollingWindow:
         if slow:
             bucket.slow += 1
             self.slow += 1
-        return self.failures > 0 or self.slow > 0
+        return slow or self.failures >= self.limit
 
     def expire(self, now: float) -> None:
         ring = self._ring
         while ring and now >= ring[0].start + self.length:
             gone = ring.pop(0)
+            self.limit = 0.0  # a share of fewer calls
             self.calls -= gone.calls
             self.failures -= gone.failures
             self.slow -= gone.slow
@@ -118,3 +102,8 @@ class RollingWindow:
             self.newest = _Bucket(now)
             ring.append(self.newest)
         self.edge = min(self.newest.start + self._width, ring[0].start + self.length)
+        self.limit = 0.0
+
+
+Counts: TypeAlias = Run | RollingWindow
+"""What the rules look at."""

@@ -90,7 +90,7 @@ class LeasedCircuit(MirroredCircuit):
             answer = self._leasing.lease_failed(self.now())
         # Not before the question has come to its end, or the give-back may overtake it.
         asked.add_done_callback(lambda asked: self._give_back(ask, asked))
-        return self._rejection(answer)
+        return self.refusal(answer.retry_after, self._state)
 
     def _give_back(self, ask: Ask, asked: Future[View]) -> None:
         unknown = asked.cancelled() or asked.exception() is not None

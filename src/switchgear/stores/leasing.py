@@ -32,6 +32,7 @@ from switchgear.breaker.machine import (
 from switchgear.breaker.policy import CircuitBreakerPolicy, seconds
 from switchgear.breaker.rules import Rule, Verdict
 from switchgear.breaker.state import CircuitState
+from switchgear.breaker.window import Counts
 from switchgear.stores import operations as ops
 from switchgear.stores.decide import FLEET, pooled_verdict, rounds_kept, shared_rules
 from switchgear.stores.grants import Admitted, Ask, OwnProbe, Standing
@@ -265,6 +266,10 @@ class LeasingMirror(Mirror):
 
     def _belongs(self, generation: int) -> bool:
         return generation == self.generation or (generation == 0 and self.generation == self._born)
+
+    @property
+    def _ordinary(self) -> Counts | None:
+        return None if self.shared is not None else super()._ordinary
 
     def _judge(self, result: Result, now: float) -> None:
         if self.shared is not None:

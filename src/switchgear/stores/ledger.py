@@ -36,21 +36,12 @@ class Batch:
     generation: int
     frozen: float
     buckets: tuple[Bucket, ...]
+    calls: int
+    failures: int
+    slow: int
     run: Run
     last_failure: str
     overlay: bool
-
-    @property
-    def calls(self) -> int:
-        return sum(bucket.calls for bucket in self.buckets)
-
-    @property
-    def failures(self) -> int:
-        return sum(bucket.failures for bucket in self.buckets)
-
-    @property
-    def slow(self) -> int:
-        return sum(bucket.slow for bucket in self.buckets)
 
     def deltas(self, now: float) -> tuple[Delta, ...]:
         """The outcomes by their age, told anew at every sending: no clock but the store's has to be right."""
@@ -71,8 +62,8 @@ class Ledger:
     number: int = 0
     dropped: int = 0
     """Outcomes that were never confirmed and have become too old to matter."""
-    # The run of failures among what is pending, as in `operations.Run`: four fields, for they change with
-    # every call.
+    # The run of failures among what is pending, as in `operations.Run`, in fields of its own, for they change
+    # with every call. `head` and `best` do so only when a success ends a run.
     head: int = 0
     best: int = 0
     tail: int = 0
@@ -91,8 +82,7 @@ class Ledger:
         self.newest.calls += 1
         if slow:
             self.newest.slow += 1
-        self.tail = 0
-        self.success = True
+        self.end_run()
 
     def fail(self, now: float, slow: bool) -> None:
         """Count a failure."""
@@ -103,8 +93,13 @@ class Ledger:
         bucket.failures += 1
         bucket.slow += slow
         self.tail += 1
-        self.head += not self.success
+
+    def end_run(self) -> None:
+        """A success has come."""
+        if not self.success:
+            self.head, self.success = self.tail, True
         self.best = max(self.best, self.tail)
+        self.tail = 0
 
     def recount(self, window: Window) -> None:
         """Count in another window from now on; what is pending stays, by its age."""
@@ -127,7 +122,8 @@ class Ledger:
 
     @property
     def run(self) -> Run:
-        return Run(self.head, self.best, self.tail, self.success)
+        head = self.head if self.success else self.tail
+        return Run(head, max(self.best, self.tail), self.tail, self.success)
 
     @property
     def empty(self) -> bool:
@@ -146,7 +142,18 @@ class Ledger:
             flight = None
         if flight is None:
             self.number += 1
-            flight = Batch(self.number, generation, now, tuple(self.buckets), self.run, last_failure, overlay)
+            flight = Batch(
+                number=self.number,
+                generation=generation,
+                frozen=now,
+                buckets=tuple(self.buckets),
+                calls=self.calls,
+                failures=self.failures,
+                slow=self.slow,
+                run=self.run,
+                last_failure=last_failure,
+                overlay=overlay,
+            )
             self._clear_pending()
         self.flight = flight
         return flight

@@ -13,6 +13,7 @@ those that can only be told, and listened to.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +25,6 @@ from switchgear.breaker.machine import (
     FORCED_OPEN,
     INCONCLUSIVE,
     OPEN,
-    SUCCESS,
     Backoff,
     Closed,
     Disabled,
@@ -37,8 +37,9 @@ from switchgear.breaker.machine import (
     Transition,
 )
 from switchgear.breaker.policy import CircuitBreakerPolicy
-from switchgear.breaker.rules import Evidence, Rule, Verdict, judge
+from switchgear.breaker.rules import Evidence, Rule, Verdict, judge, least_failures
 from switchgear.breaker.state import CircuitState
+from switchgear.breaker.window import Counts
 from switchgear.stores import operations as ops
 from switchgear.stores.grants import Admitted, Ask, OwnProbe, Standing
 from switchgear.stores.post import Post
@@ -66,6 +67,10 @@ class Mirror(Post):
         """Of the last change of state, as far as this process knows it."""
         self.tokens = Tokens(draw)
         self._draw = draw
+        self.counts: Counts | None = None
+        """The own machine's, while outcomes of ordinary calls only add to them and to the ledger: `ease`."""
+        self.steady_until = -math.inf
+        self.slack = 0.0
 
     # ---- of the kind ----
 
@@ -164,31 +169,40 @@ class Mirror(Post):
 
     # ---- calls ----
 
+    def ease(self, now: float) -> None:
+        """Find out how long outcomes of ordinary calls that are not slow are numbers and nothing more.
+
+        Until `steady_until`, that is, and of failures only `slack`: then there may be something to decide, or
+        to be sent at once.
+        """
+        counts, ledger = self._ordinary, self.ledger
+        if counts is None or not ledger.buckets or counts.failures >= counts.limit:
+            self.brace()
+            return
+        self.counts = counts
+        self.steady_until = min(ledger.edge, counts.edge)
+        self.slack = 0.0
+        if ledger.failures:  # the first one may be news
+            pooled = self.evidence(now)
+            room = least_failures(self.policy, pooled) - pooled.failures
+            self.slack = min(room, counts.limit - counts.failures, self._share_left()) - 1
+
+    def brace(self) -> None:
+        """Look at the next outcome, whatever it is."""
+        self.steady_until, self.slack = -math.inf, 0.0
+
+    @property
+    def _ordinary(self) -> Counts | None:
+        """What the own machine judges ordinary calls by, if it does."""
+        phase = self.own.phase
+        return phase.counts if isinstance(phase, Closed) else None
+
     def _admit_own(self, now: float) -> Admitted | OwnProbe | Rejected:
         answer, change = self.own.admit(now, self.tokens.new(Rule.TIMER))
         self._own_moved(change)
         if isinstance(answer, Leased):
             return OwnProbe(self.generation, answer.token, answer.generation)
         return answer if isinstance(answer, Rejected) else self.admitted
-
-    def count_success(self, now: float, slow: bool) -> bool:
-        """The healthy path of `settle`: an ordinary call of now has succeeded.
-
-        Returns whether anything but counts has changed.
-        """
-        # `Ledger.succeed`, in place: nearly every call comes here, and this is a tenth of its price.
-        ledger = self.ledger
-        if now >= ledger.edge:
-            ledger.turn(now)
-        ledger.newest.calls += 1
-        if slow:
-            ledger.newest.slow += 1
-        ledger.tail = 0
-        ledger.success = True
-        phase = self.own.phase
-        if type(phase) is not Closed or not phase.counts.add(now, False, slow):
-            return False
-        return self._trip_own(Result(SUCCESS, slow), now)
 
     def settle(self, grant: Passed | Leased, result: Result, now: float) -> None:
         """Take the outcome of an admitted call."""

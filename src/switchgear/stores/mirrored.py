@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable
 from weakref import ReferenceType, ref
 
-from switchgear.breaker.circuit import Grant, Override, Shed, rejection
+from switchgear.breaker.circuit import Grant, Override, Shed
+from switchgear.breaker.deferring import DeferringCircuit
 from switchgear.breaker.events import DISPATCHER, log_transition
 from switchgear.breaker.machine import (
     FAILURE,
@@ -24,10 +25,9 @@ from switchgear.breaker.machine import (
 from switchgear.breaker.outcome import Gist, gist
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.breaker.state import CircuitBreakerSnapshot, CircuitState
+from switchgear.breaker.window import RollingWindow, Run
 from switchgear.clock import Clock
-from switchgear.errors import CircuitOpenError
 from switchgear.stores import operations as ops
-from switchgear.stores.deferring import DeferringCircuit
 from switchgear.stores.fingerprint import fingerprint
 from switchgear.stores.following import FollowingMirror
 from switchgear.stores.grants import Ask
@@ -48,7 +48,6 @@ class MirroredCircuit(DeferringCircuit):
         "_hello",
         "_home",
         "_mirror",
-        "_reason",
         "_state",
         "_users",
         "key",
@@ -65,9 +64,8 @@ class MirroredCircuit(DeferringCircuit):
         self._mirror = self._make_mirror()
         self._state = CircuitState.CLOSED
         self._changed_at: float | None = None
-        self._blocked_until = -math.inf  # monotonic: until then every call is rejected, no question asked
+        self._blocked_until = -math.inf  # as `blocked_until`, but for `by_hand`
         self._foreign = ""  # the last fingerprint of another policy that was complained about
-        self._reason = ""
         self._hello = _hello(policy)
         self._publish(self.now())
 
@@ -115,7 +113,7 @@ class MirroredCircuit(DeferringCircuit):
         now = self.now()
         wait = self._blocked_until - now
         if wait > 0:
-            raise rejection(self.name, self._state, wait, self._reason, self.last_failure)
+            raise self.refusal(wait)
         self._settle_deferred()
         with self._inside():
             self._begin()
@@ -132,10 +130,7 @@ class MirroredCircuit(DeferringCircuit):
             return answer
         if self.policy.shadow:
             return Shed(self._mirror.generation)
-        raise self._rejection(answer)
-
-    def _rejection(self, answer: Rejected) -> CircuitOpenError:
-        return rejection(self.name, self._state, answer.retry_after, self._reason, self.last_failure)
+        raise self.refusal(answer.retry_after, self._state)
 
     def _hello_letter(self) -> Letter:
         with self._inside():
@@ -144,34 +139,69 @@ class MirroredCircuit(DeferringCircuit):
                 self, self._hello, self._mirror.prepared(self._hello, self._home.reporter, self.now())
             )
 
+    # The next two are `settle` for what nearly every call ends with, as long as that is only a number more:
+    # see `Mirror.ease`, and `LocalCircuit` for why they look so.
+
     def succeed(self, grant: Grant, started: float) -> None:
-        # `settle` without all that a success has no use for.
         now = self.now()
-        self._acquire()
-        if self._busy or grant is not self.era:
-            self._release()
-            self.settle(grant, SUCCESS, started)
-            return
-        self._busy = True
-        try:
+        acquire, leave = self._acquire, self._release
+        slow = self.timed and now - started > self._slow_after
+        acquire()
+        mirror = self._mirror
+        if now < mirror.steady_until and not (slow or self._busy) and grant is self.era:
+            ledger, counts = mirror.ledger, mirror.counts
+            ledger.newest.calls += 1
+            if ledger.tail or not ledger.success:
+                ledger.end_run()
+            if type(counts) is RollingWindow:
+                counts.newest.calls += 1
+                counts.calls += 1
+            elif type(counts) is Run:
+                counts.failures = 0
+                counts.successes += 1
             self._cancelled = 0
-            listed = bool(self._mirror.ledger.buckets)  # then the home knows of it already
-            if not self._mirror.count_success(now, now - started > self._slow_after) and listed:
-                return
-            self._begin()
-            tell = self._publish(now)
-        finally:
-            self._busy = False
-            self._release()
-        tell()
-        self._touch()
+            leave()
+            return
+        leave()
+        self.settle(grant, SUCCESS, started)
+
+    def fail(self, grant: Grant, started: float, failure: Gist) -> None:
+        now = self.now()
+        acquire, leave = self._acquire, self._release
+        slow = self.timed and now - started > self._slow_after
+        acquire()
+        mirror = self._mirror
+        slack = mirror.slack
+        other = slow or self._busy or self._shadow  # in shadow mode `settle` counts every failure
+        if slack > 0 and now < mirror.steady_until and not other and grant is self.era:
+            mirror.slack = slack - 1
+            ledger, counts = mirror.ledger, mirror.counts
+            pending = ledger.newest
+            pending.calls += 1
+            pending.failures += 1
+            ledger.tail += 1
+            if type(counts) is RollingWindow:
+                bucket = counts.newest
+                bucket.calls += 1
+                bucket.failures += 1
+                counts.calls += 1
+                counts.failures += 1
+            elif type(counts) is Run:
+                counts.failures += 1
+            self._last_failure_at = now
+            self._last_failure = failure
+            self._cancelled = 0
+            leave()
+            return
+        leave()
+        self.settle(grant, FAILURE, started, failure)
 
     def settle(
         self,
         grant: Grant,
         outcome: Outcome,
         started: float,
-        error: BaseException | str | None = None,
+        error: BaseException | str | Gist | None = None,
         retry_after: float | None = None,
     ) -> None:
         now = self.now()
@@ -180,12 +210,14 @@ class MirroredCircuit(DeferringCircuit):
         self._acquire()
         if self._busy:
             self._defer(grant, outcome, started, failure, retry_after)
+            self._release()
             return
         self._busy = True
         try:
             self._begin()
             self._settle(grant, Result(outcome, slow, retry_after, self._spread()), failure, now)
             tell = self._publish(now)
+            self._mirror.ease(now)
         finally:
             self._busy = False
             self._release()
@@ -289,6 +321,7 @@ class MirroredCircuit(DeferringCircuit):
         """What is due to be sent."""
         with self._inside():
             mirror, reporter = self._mirror, self._home.reporter
+            mirror.brace()
             mirror.last_failure = self.last_failure or ""
             out = [Letter(self, wish, mirror.prepared(wish, reporter, now)) for wish in mirror.wishes()]
             if mirror.flush_due(now, everything=everything, patience=self._home.staleness):
@@ -375,9 +408,9 @@ class MirroredCircuit(DeferringCircuit):
     def _publish(self, now: float) -> Callable[[], None]:
         """Put what decides now where calls read it; returns what is left to do without the lock."""
         mirror = self._mirror
-        if (
-            not mirror.passes or self._home.loop is not None
-        ):  # every call by `admit`, to be told of a wrong loop
+        mirror.brace()
+        by_hand = self._home.loop is not None  # every call by `admit`, to be told of a wrong loop
+        if by_hand or not mirror.passes:
             self.era = None
         elif self.era != mirror.admitted:
             self.era = mirror.admitted
@@ -385,6 +418,7 @@ class MirroredCircuit(DeferringCircuit):
         self._reason = standing.reason
         blocked = standing.state is OPEN and not self.policy.shadow
         self._blocked_until = now + (standing.retry_after or 0.0) if blocked else -math.inf
+        self.blocked_until = -math.inf if by_hand else self._blocked_until
         if standing.state is self._state:
             return _nothing
         change = Transition(self._state, standing.state, mirror.generation, mirror.rule, standing.reason)

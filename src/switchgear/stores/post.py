@@ -68,23 +68,26 @@ class Post:
         # failing.
         if quiet and ledger.failures == 1:
             self.urgent = True
-        elif self.view is not None and self._ahead < BURST and self._share_used_up(self.view):
+        elif self._share_left() <= 0:
             self._ahead += 1
             self.urgent = True
 
-    def _share_used_up(self, view: View) -> bool:
-        """Whether this process's unsent failures, were the others' as many, would reach the threshold.
+    def _share_left(self) -> float:
+        """How many failures this process may still keep to itself.
 
-        The countdown protocol of Cormode, Muthukrishnan and Yi, "Algorithms for distributed functional
-        monitoring" (SODA 2008): O(processes * log threshold) messages until the threshold is reached.
+        Were the others' unsent ones as many, they would reach the threshold: the countdown protocol of
+        Cormode, Muthukrishnan and Yi, "Algorithms for distributed functional monitoring" (SODA 2008), with
+        O(processes * log threshold) messages until the threshold is reached.
         """
-        policy, ledger = self.policy, self.ledger
+        policy, ledger, view = self.policy, self.ledger, self.view
+        if view is None or self._ahead >= BURST:
+            return math.inf
         run = policy.window is None
         known, unsent = (view.run, ledger.tail) if run else (view.failures, ledger.failures)
         limits = [] if policy.failure_threshold is None else [float(policy.failure_threshold)]
         if policy.failure_rate is not None:
             limits.append(policy.failure_rate * max(policy.minimum_calls, view.calls + ledger.calls))
-        return any(unsent * max(1, view.live) >= limit - known for limit in limits)
+        return (min(limits, default=math.inf) - known) / max(1, view.live) - unsent
 
     def flush_due(self, now: float, *, everything: bool, patience: float) -> bool:
         """Whether outcomes are to be sent now; successes alone may wait for `patience` seconds."""

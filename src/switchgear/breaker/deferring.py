@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from switchgear.breaker.circuit import Circuit, Grant
 from switchgear.breaker.machine import Outcome
-from switchgear.breaker.outcome import Gist, describe
+from switchgear.breaker.outcome import Gist
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.clock import Clock
 
@@ -21,11 +21,11 @@ class DeferringCircuit(Circuit):
         super().__init__(name, policy, clock)
         self._busy = False  # whether the lock's holder is changing something
         # A list: nearly always empty, when a deque takes 760 bytes.
-        self._deferred: list[tuple[Grant, Outcome, float, str | None, float | None]] = []
+        self._deferred: list[tuple[Grant, Outcome, float, Gist | None, float | None]] = []
 
     @contextmanager
     def _inside(self) -> Generator[None]:
-        """Hold the lock, and have settlements from below (finalisers, signal handlers) wait."""
+        """Hold the lock, and have settlements wait that come from below, on this very thread."""
         with self._lock:
             outer, self._busy = self._busy, True
             try:
@@ -41,10 +41,12 @@ class DeferringCircuit(Circuit):
         failure: Gist | None,
         retry_after: float | None,
     ) -> None:
-        """Keep an outcome that a finaliser brings while this very thread is changing something."""
-        text = describe(failure) if failure is not None else None
-        self._deferred.append((grant, outcome, started, text, retry_after))
-        self._release()
+        """Keep what a finaliser or a signal handler settles in the middle of a change that its own thread is
+        making.
+
+        Whoever asks this circuit next takes it: a lease given back before that would serve nobody.
+        """
+        self._deferred.append((grant, outcome, started, failure, retry_after))
 
     def _settle_deferred(self) -> None:
         while self._deferred:
@@ -56,4 +58,4 @@ class DeferringCircuit(Circuit):
 
     def after_fork(self) -> None:
         super().after_fork()
-        self._busy = False
+        self._busy = False  # the thread that held the lock is not here
