@@ -137,6 +137,20 @@ def test_a_trip_loses_against_a_reset(world: World) -> None:
     assert (a.state, b.state) == ("closed", "closed")
 
 
+def test_a_trip_that_the_store_has_yet_to_confirm_outlives_a_change_of_policy(world: World) -> None:
+    a, b = world.processes_of(2, POLICY)
+    a.fail(2)
+    world.settle()
+    b.fail(1)
+    world.settle()
+    b.fail(1)
+    assert (a.state, b.state) == ("closed", "open")
+    for process in (a, b):
+        process.circuit.adopt_policy(CircuitBreakerPolicy(failure_threshold=50))
+    world.settle()
+    assert (a.state, b.state) == ("open", "open")
+
+
 def test_a_trip_on_old_evidence_is_withdrawn(world: World) -> None:
     a, b = world.processes_of(2, POLICY)
     b.fail(3)

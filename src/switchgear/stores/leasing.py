@@ -78,6 +78,8 @@ class LeasingMirror(Mirror):
     def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
         super().adopt_policy(policy, now)
         self._rules = shared_rules(policy)
+        # A trip under the policy of before is decided: what the store confirms is not for this one to judge.
+        self._optimistic = False
 
     # ---- reading ----
 
