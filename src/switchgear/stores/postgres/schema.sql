@@ -157,61 +157,88 @@ begin
 end $$;
 
 -- The evidence of the view: the window's totals, the leases alive, and the live reporters without the largest eighth.
+-- Every operation comes here with the row locked, hence a loop: of what one query would take, planning and starting it
+-- is the most.
 create or replace function {table}_evidence_{code}(c {table}_v1, width bigint, buckets bigint, now_ms bigint)
 returns jsonb language plpgsql immutable as $$
+declare
+  span bigint := width * buckets;
+  divisor bigint := greatest(span, 1);
+  remaining bigint := divisor - now_ms % divisor;
+  epoch bigint := case when buckets = 0 then c.runs else now_ms / divisor end;
+  r jsonb;
+  n bigint;
+  f bigint;
+  s bigint;
+  live bigint := 0;
+  overlays bigint := 0;
+  totals bigint[] := '{0,0,0}';
+  each_n bigint[] := '{}';
+  each_f bigint[] := '{}';
+  each_s bigint[] := '{}';
+  worst bigint[] := '{0,0}';   -- calls and failures of the largest eighth by failures
+  slowest bigint[] := '{0,0}'; -- calls and slow ones of the largest eighth by slow ones
+  inside bigint[] := '{0,0,0}';
+  leases bigint := 0;
+  next_lease_end bigint := 0;
 begin
-  return (
-    with asked as (
-      select width * buckets as span, greatest(width * buckets, 1) as divisor,
-             case when buckets = 0 then c.runs else now_ms / (width * buckets) end as epoch
-    ), live as (
-      select x.value as r, span, divisor, divisor - now_ms % divisor as remaining,
-             (x.value->>4)::bigint = c.era and (x.value->>5)::bigint = span and (x.value->>6)::bigint = epoch as fresh,
-             (x.value->>4)::bigint = c.era and (x.value->>5)::bigint = span and (x.value->>6)::bigint = epoch - 1
-               and span > 0 as aged
-      from jsonb_each(c.reporters) x, asked
-      where (x.value->>2)::int <> 2 and now_ms - (x.value->>1)::bigint <= 60000
-    ), parts as (
-      select (r->>2)::int = 1 and (r->>4)::bigint = c.era as overlay, span, divisor, remaining,
-             case when fresh then (r->>7)::bigint else 0 end as calls,
-             case when fresh then (r->>8)::bigint else 0 end as failures,
-             case when fresh then (r->>9)::bigint else 0 end as slow,
-             case when span = 0 then 0 when fresh then (r->>10)::bigint
-                  when aged then (r->>7)::bigint else 0 end as old_calls,
-             case when span = 0 then 0 when fresh then (r->>11)::bigint
-                  when aged then (r->>8)::bigint else 0 end as old_failures,
-             case when span = 0 then 0 when fresh then (r->>12)::bigint
-                  when aged then (r->>9)::bigint else 0 end as old_slow
-      from live
-    ), totals as (
-      select overlay, calls + (old_calls * remaining + divisor - 1) / divisor as calls,
-             failures + (old_failures * remaining + divisor - 1) / divisor as failures,
-             slow + (old_slow * remaining + divisor - 1) / divisor as slow
-      from parts
-    ), ranked as (
-      select *, row_number() over (order by failures desc, calls) as by_failures,
-             row_number() over (order by slow desc, calls) as by_slow, (count(*) over () + 7) / 8 as eighth
-      from totals
-    ), fleet as (
-      select count(*) as live, count(*) filter (where overlay) as overlays,
-             coalesce(sum(calls) filter (where by_failures > eighth or failures = 0), 0) as rest_calls,
-             coalesce(sum(failures) filter (where by_failures > eighth or failures = 0), 0) as rest_failures,
-             coalesce(sum(calls) filter (where by_slow > eighth or slow = 0), 0) as rest_slow_calls,
-             coalesce(sum(slow) filter (where by_slow > eighth or slow = 0), 0) as rest_slow
-      from ranked
-    ), inside as (
-      select coalesce(sum((x.value->>2)::bigint), 0) as calls, coalesce(sum((x.value->>3)::bigint), 0) as failures,
-             coalesce(sum((x.value->>4)::bigint), 0) as slow
-      from jsonb_each(c.slots) x
-      where buckets > 0 and split_part(x.key, ':', 1) = width::text and (x.value->>0)::bigint = c.era
-        and (x.value->>1)::bigint <= now_ms / nullif(width, 0)
-        and (x.value->>1)::bigint > now_ms / nullif(width, 0) - buckets
-    ), probes as (
-      select count(*) as leases, coalesce(min((x.value->>0)::bigint), 0) as next_lease_end
-      from jsonb_each(c.leases) x where (x.value->>0)::bigint > now_ms
-    )
-    select to_jsonb(fleet) || to_jsonb(inside) || to_jsonb(probes) from fleet, inside, probes
-  );
+  for r in select value from jsonb_each(c.reporters) loop
+    continue when (r->>2)::int = 2 or now_ms - (r->>1)::bigint > 60000;
+    live := live + 1;
+    n := 0;
+    f := 0;
+    s := 0;
+    if (r->>4)::bigint = c.era then
+      if (r->>2)::int = 1 then overlays := overlays + 1; end if;
+      if (r->>5)::bigint <> span then
+        null; -- of another window
+      elsif (r->>6)::bigint = epoch then
+        n := (r->>7)::bigint;
+        f := (r->>8)::bigint;
+        s := (r->>9)::bigint;
+        if span > 0 then
+          n := n + ((r->>10)::bigint * remaining + divisor - 1) / divisor;
+          f := f + ((r->>11)::bigint * remaining + divisor - 1) / divisor;
+          s := s + ((r->>12)::bigint * remaining + divisor - 1) / divisor;
+        end if;
+      elsif span > 0 and (r->>6)::bigint = epoch - 1 then
+        n := ((r->>7)::bigint * remaining + divisor - 1) / divisor;
+        f := ((r->>8)::bigint * remaining + divisor - 1) / divisor;
+        s := ((r->>9)::bigint * remaining + divisor - 1) / divisor;
+      end if;
+    end if;
+    totals := array[totals[1] + n, totals[2] + f, totals[3] + s];
+    each_n := each_n || n;
+    each_f := each_f || f;
+    each_s := each_s || s;
+    if f > worst[2] or f > 0 and f = worst[2] and n < worst[1] then worst := array[n, f]; end if;
+    if s > slowest[2] or s > 0 and s = slowest[2] and n < slowest[1] then slowest := array[n, s]; end if;
+  end loop;
+  if live > 8 then -- an eighth of them is more than one
+    select array[coalesce(sum(x.calls), 0), coalesce(sum(x.failures), 0)] into worst from (
+      select * from unnest(each_n, each_f) u(calls, failures) where failures > 0
+      order by failures desc, calls limit (live + 7) / 8) x;
+    select array[coalesce(sum(x.calls), 0), coalesce(sum(x.slow), 0)] into slowest from (
+      select * from unnest(each_n, each_s) u(calls, slow) where slow > 0
+      order by slow desc, calls limit (live + 7) / 8) x;
+  end if;
+  if buckets > 0 then
+    select array[coalesce(sum((x.value->>2)::bigint), 0), coalesce(sum((x.value->>3)::bigint), 0),
+                 coalesce(sum((x.value->>4)::bigint), 0)]
+      into inside from jsonb_each(c.slots) x
+      where split_part(x.key, ':', 1) = width::text and (x.value->>0)::bigint = c.era
+        and (x.value->>1)::bigint <= now_ms / width and (x.value->>1)::bigint > now_ms / width - buckets;
+  end if;
+  if c.leases <> '{}' then
+    select count(*), coalesce(min((x.value->>0)::bigint), 0) into leases, next_lease_end
+      from jsonb_each(c.leases) x where (x.value->>0)::bigint > now_ms;
+  end if;
+  return jsonb_build_object(
+    'live', live, 'overlays', overlays,
+    'rest_calls', totals[1] - worst[1], 'rest_failures', totals[2] - worst[2],
+    'rest_slow_calls', totals[1] - slowest[1], 'rest_slow', totals[3] - slowest[2],
+    'calls', inside[1], 'failures', inside[2], 'slow', inside[3],
+    'leases', leases, 'next_lease_end', next_lease_end);
 end $$;
 
 -- What is written anyway is rid, about once a second, of what nobody can need any more.
