@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from switchgear.stores.shared import answered
 
 T = TypeVar("T")
 
+RETURNING: Final = 0.1
+"""Seconds to wait for a connection that is lent before another is made: making one takes longer than using
+it."""
 SCHEMES: Final = ("postgresql", "postgres")
 
 
@@ -70,7 +73,8 @@ class Connections:
         self._dsn = dsn
         self._prepare = prepare
         self._free = asyncio.Semaphore(limit)
-        self._idle: list[Any] = []
+        self._idle: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
+        self._lent = 0
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Any]:
@@ -79,20 +83,39 @@ class Connections:
         After an error it is closed, and so are those that wait: they have met the same server.
         """
         async with self._free:
-            fresh = not self._idle
-            connection = await connect(self._dsn) if fresh else self._idle.pop()
+            self._lent += 1
             try:
-                if fresh:
-                    await self._prepare(connection)
-                yield connection
-            except BaseException:
-                connection.pgconn.finish()
-                await self.aclose()
-                raise
-            self._idle.append(connection)
+                connection = await self._idle_one() or await self._fresh_one()
+                try:
+                    yield connection
+                except BaseException:
+                    connection.pgconn.finish()
+                    await self.aclose()
+                    raise
+                self._idle.put_nowait(connection)
+            finally:
+                self._lent -= 1
+
+    async def _idle_one(self) -> Any:
+        """One that nobody uses; `None` where it takes less time to make one."""
+        with suppress(asyncio.QueueEmpty):
+            return self._idle.get_nowait()
+        if self._lent > 1:  # by others
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(self._idle.get(), RETURNING)
+        return None
+
+    async def _fresh_one(self) -> Any:
+        connection = await connect(self._dsn)
+        try:
+            await self._prepare(connection)
+        except BaseException:
+            connection.pgconn.finish()
+            raise
+        return connection
 
     async def aclose(self) -> None:
         """Close those that nobody uses."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            await connection.close()
+        with suppress(asyncio.QueueEmpty):
+            while True:
+                await self._idle.get_nowait().close()
