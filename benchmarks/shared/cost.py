@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 from tests.shared.backends import Backend, fresh_key
 from tests.shared.fleet import Fleet
 
 from benchmarks.shared import load
 from benchmarks.shared.bars import Line, at_least, at_most
-from benchmarks.subjects import NEVER, broken, work
-from benchmarks.timing import timed
+from benchmarks.subjects import NEVER, function
+from benchmarks.timing import timed, timed_async
 from switchgear import CircuitBreaker, CircuitBreakerPolicy
 from switchgear.stores import store_from_url
 from switchgear.stores.sharing import release
@@ -20,8 +23,14 @@ from switchgear.stores.sharing import release
 WARM = 1.5
 MEASURED = 4.0
 CIRCUITS = 10_000
-ROUNDS = 300
-FULL = {"failure_rate": 0.5, "slow_call_rate": 0.5, "slow_call_duration": 1, "reset_timeout": 86_400}
+ROUNDS = 100
+ENDS = ("success", "failure", "rejection")
+COLOURS = ("sync", "async")
+RULES: dict[str, dict[str, Any]] = {
+    "failures in a row": {},
+    "a window": {"window": 30},
+    "full policy": {"failure_rate": 0.5, "slow_call_rate": 0.5, "slow_call_duration": 1},
+}
 
 
 def per_second(backend: Backend) -> float:
@@ -69,28 +78,38 @@ def idleness(backend: Backend) -> Iterator[Line]:
 def mirrored(backend: Backend) -> Iterator[Line]:
     """All subjects in turn, in this process, as in `calls`."""
     store = store_from_url(backend.url)
-    calls = {}
-    for end in ("success", "failure", "rejection"):
-        calls[end, "memory"] = _prepared(end, None)
-        calls[end, "mirror"] = _prepared(end, store)
-    rounds: dict[tuple[str, str], list[float]] = {name: [] for name in calls}
+    calls: dict[tuple[str, str, str, str], Callable[[], float]] = {}
+    for rule, end, colour in itertools.product(RULES, ENDS, COLOURS):
+        for where in ("memory", "mirror"):
+            call = _prepared(rule, end, colour, store if where == "mirror" else None)
+            measure = timed if colour == "sync" else timed_async
+            calls[rule, end, colour, where] = partial(measure, call)
+    rounds: dict[tuple[str, str, str, str], list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
-        for name, call in calls.items():
-            rounds[name].append(timed(call))
+        for name, measured in calls.items():
+            rounds[name].append(measured())
     release(store)
-    for end in ("success", "failure", "rejection"):
-        mine, memory = (statistics.quantiles(rounds[end, where])[0] for where in ("mirror", "memory"))
-        what = f"{end}, full policy: {mine:.0f} ns mirrored, {memory:.0f} in memory"
+    for rule, end, colour in itertools.product(RULES, ENDS, COLOURS):
+        mine, memory = (
+            statistics.quantiles(rounds[rule, end, colour, where])[0] for where in ("mirror", "memory")
+        )
+        what = f"{end}, {rule}, {colour}: {mine:.0f} ns mirrored, {memory:.0f} in memory"
         yield at_most(what, mine / memory, 1.5, "times")
 
 
-def _prepared(end: str, store: object) -> Callable[[], object]:
-    minimum = 1 if end == "rejection" else NEVER
-    breaker = CircuitBreaker(fresh_key(), CircuitBreakerPolicy(**FULL, minimum_calls=minimum), store=store)
+def _prepared(rule: str, end: str, colour: str, store: object) -> Callable[[], Any]:
+    fields = dict(RULES[rule], reset_timeout=86_400)
+    if end == "rejection":
+        fields["failure_threshold"] = 1
+    elif "failure_rate" in fields:
+        fields["minimum_calls"] = NEVER  # the rules are judged, and do not hold
+    else:
+        fields["failure_threshold"] = NEVER
+    breaker = CircuitBreaker(fresh_key(), CircuitBreakerPolicy(**fields), store=store)
     breaker.ready(5)
     if end == "rejection":
         breaker.acquire().failure(ValueError("down"))
         deadline = time.monotonic() + 5
-        while breaker.state == "closed" and time.monotonic() < deadline:
+        while breaker.snapshot().generation < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-    return breaker(broken if end == "failure" else work)
+    return breaker(function(end, colour))

@@ -14,6 +14,7 @@ from switchgear import CircuitBreakerPolicy
 
 NEVER = 10**6
 RUNS = 3
+DEATHS_EACH = 15
 COUNTS = {
     "in a window": CircuitBreakerPolicy(failure_threshold=NEVER, window=60),
     "in a row": CircuitBreakerPolicy(failure_threshold=NEVER),
@@ -40,10 +41,10 @@ def counting(fleet: Fleet, backend: Backend) -> Iterator[Line]:
 def overshoot(fleet: Fleet, backend: Backend) -> Iterator[Line]:
     bar = 50 + backend.overshoot * SIZE
     for how, policy in DEATHS.items():
-        runs = [scenes.death(fleet, backend.url, policy) for _ in range(RUNS)]
-        calls = ", ".join(str(run.reached) for run in runs)
-        worst = max(run.reached for run in runs)
-        yield at_most(f"calls that reach a dead service, threshold 50, {how} ({calls})", worst, bar)
+        runs = [scenes.death(fleet, backend.url, policy) for _ in range(DEATHS_EACH)]
+        calls = sorted(run.reached for run in runs)
+        what = f"calls that reach a dead service, threshold 50, {how}, worst of {DEATHS_EACH}"
+        yield at_most(f"{what} (median {calls[DEATHS_EACH // 2]})", calls[-1], bar)
         spread = max(run.spread for run in runs) if all(run.all_reject for run in runs) else float("inf")
         yield at_most("until all reject", spread, 1.5, "s")
 

@@ -122,7 +122,7 @@ class Choice:
             run=run,
             overlay=self.random.random() < 0.2,
             last_failure=self.random.choice(["", "TimeoutError: read"]),
-            alarm=self.random.choice([0, 0, 5]),
+            alarms=self.random.choice([(), (), (5,), (3, 6, 9)]),
         )
 
     def transition(self, record: Record) -> Transition:

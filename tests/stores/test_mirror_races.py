@@ -127,6 +127,39 @@ def test_a_trip_is_seen_at_once_where_it_happens(world: World) -> None:
     assert b.state == "open"
 
 
+def test_who_hears_that_the_threshold_is_reached_opens_before_the_change_itself_comes(world: World) -> None:
+    a, b = world.processes_of(2, WINDOWED)
+    a.fail(2)
+    world.settle()
+    b.fail(2)
+    (letter,) = b.home.collect()
+    b._carry([letter])  # its answer is still under way, and nobody has asked for the change yet
+    assert (a.state, world.view().state) == ("open", "closed")
+    b.home.delivered([letter], [world.view()])
+    world.settle()
+    assert (a.state, b.state, world.view().generation) == ("open", "open", 2)
+
+
+def test_what_was_heard_is_sent_for_by_those_who_heard_it_if_its_bringer_dies(world: World) -> None:
+    a, b = world.processes_of(2, WINDOWED)
+    a.fail(2)
+    world.settle()
+    b.fail(2)
+    b._carry(b.home.collect())
+    b.down = True
+    world.pass_time(0.2)
+    assert (a.state, world.view().state) == ("open", "open")
+
+
+def test_what_is_heard_of_one_sick_process_opens_nothing(world: World) -> None:
+    sick, *others = world.processes_of(4, WINDOWED)
+    sick.fail(4)
+    world.settle()
+    assert sick.state == "open"
+    assert any(isinstance(o, Flush) and 4 in o.alarms for o in sick.sent), "they have heard of it"
+    assert [process.state for process in others] == ["closed"] * 3
+
+
 def test_a_trip_loses_against_a_reset(world: World) -> None:
     a, b = world.processes_of(2, POLICY)
     a.deaf = True

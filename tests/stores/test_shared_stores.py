@@ -338,15 +338,20 @@ async def test_every_change_is_pushed_and_no_flush_is(backend: Backend) -> None:
     assert gaps == 1, "only that before the subscription"
 
 
-async def test_an_alarm_is_pushed_once(backend: Backend) -> None:
+async def test_each_alarm_is_pushed_once(backend: Backend) -> None:
     flushes = [
         Flush(
-            reporter="a", number=n, generation=1, deltas=(Delta(0, 1, 1, 0),), window=Window.of(60), alarm=3
+            reporter="a",
+            number=n,
+            generation=1,
+            deltas=(Delta(0, 1, 1, 0),),
+            window=Window.of(60),
+            alarms=(3, 5),
         )
-        for n in range(1, 6)
+        for n in range(1, 8)
     ]
     views, _ = await pushed(backend, flushes)
-    assert [view.failures for view in views] == [3]
+    assert [view.failures for view in views] == [3, 5]
 
 
 async def test_changes_are_read_again(backend: Backend) -> None:

@@ -36,6 +36,8 @@ class FollowingMirror(Mirror):
     there.
     """
 
+    __slots__ = ("_announcing", "_unsent")
+
     def __init__(self, policy: CircuitBreakerPolicy, now: float, draw: Callable[[], float]) -> None:
         super().__init__(policy, now, draw)
         self._unsent: CircuitState | None = None

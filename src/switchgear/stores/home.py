@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
 from switchgear.stores import operations as ops
+from switchgear.stores.decide import SharedRule, shared_rules
 from switchgear.stores.post import TICK
 from switchgear.stores.traffic import Traffic
 from switchgear.stores.view import SharedCircuitStore, View
@@ -21,6 +22,7 @@ from switchgear.stores.view import SharedCircuitStore, View
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from switchgear.breaker.policy import CircuitBreakerPolicy
     from switchgear.stores.mirrored import MirroredCircuit
 
 logger = logging.getLogger("switchgear")
@@ -96,6 +98,7 @@ class Home:
         self._urgent: dict[str, MirroredCircuit] = {}
         self._looked_at = float("-inf")
         self._pruned_at = now()
+        self._ruled: tuple[CircuitBreakerPolicy, tuple[SharedRule, ...]] | None = None
         self._lock = threading.Lock()
 
     # ---- its circuits ----
@@ -120,6 +123,13 @@ class Home:
     def add(self, circuit: MirroredCircuit) -> None:
         """Serve a circuit for as long as somebody holds it."""
         self._circuits[circuit.key] = circuit
+
+    def rules(self, policy: CircuitBreakerPolicy) -> tuple[SharedRule, ...]:
+        """The rules of `policy` one by one: the same for all circuits of a family, which come in a row."""
+        ruled = self._ruled
+        if ruled is None or ruled[0] is not policy:
+            ruled = self._ruled = policy, shared_rules(policy)
+        return ruled[1]
 
     @property
     def used(self) -> bool:

@@ -20,7 +20,7 @@ class LeasedCircuit(MirroredCircuit):
     __slots__ = ()
 
     def _make_mirror(self) -> LeasingMirror:
-        return LeasingMirror(self.policy, self.now(), self._home.draw)
+        return LeasingMirror(self.policy, self.now(), self._home.draw, self._home.rules(self.policy))
 
     @property
     def _leasing(self) -> LeasingMirror:

@@ -34,7 +34,7 @@ from switchgear.breaker.rules import Rule, Verdict
 from switchgear.breaker.state import CircuitState
 from switchgear.breaker.window import Counts
 from switchgear.stores import operations as ops
-from switchgear.stores.decide import FLEET, pooled_verdict, rounds_kept, shared_rules
+from switchgear.stores.decide import FLEET, SharedRule, pooled_verdict, rounds_kept, shared_rules
 from switchgear.stores.grants import Admitted, Ask, OwnProbe, Standing
 from switchgear.stores.mirror import Mirror
 from switchgear.stores.moves import closing, opening
@@ -58,11 +58,30 @@ class _Held:
 class LeasingMirror(Mirror):
     """One shared circuit as one process sees it."""
 
-    def __init__(self, policy: CircuitBreakerPolicy, now: float, draw: Callable[[], float]) -> None:
+    __slots__ = (
+        "_ask_at",
+        "_asking",
+        "_born",
+        "_deciding",
+        "_handicapped",
+        "_optimistic",
+        "_own_words",
+        "_probes",
+        "_rules",
+        "withdrawn",
+    )
+
+    def __init__(
+        self,
+        policy: CircuitBreakerPolicy,
+        now: float,
+        draw: Callable[[], float],
+        rules: tuple[SharedRule, ...],
+    ) -> None:
         super().__init__(policy, now, draw)
         self.withdrawn = 0
         """Trips on pooled evidence that turned out to be old."""
-        self._rules = shared_rules(policy)
+        self._rules = rules
         self._born = 0
         """The first generation that the store has told: that of calls which were admitted before."""
         self._probes: dict[str, _Held] = {}
@@ -305,6 +324,16 @@ class LeasingMirror(Mirror):
         if view is self.view and not view.override and self._deciding != view.generation:
             self._decide(view, received, flushed=isinstance(operation, ops.Flush))
 
+    def hear(self, view: View, received: float) -> None:
+        if not self.adopt(view, received) or view.state != CLOSED or view.override:
+            return
+        verdict = pooled_verdict(self._rules, view)
+        if verdict is not None and self.own.state is CLOSED and not self._deciding:
+            # Whoever brought the count there asks for the change: all others need not wait for it.
+            rounds = rounds_kept(view)
+            self._open_ahead(verdict, self.policy.open_time(rounds, self._draw()), rounds, view, received)
+            self.urgent = True  # the answer tells whether he did
+
     def _answered(self, operation: ops.Operation, now: float) -> None:
         if isinstance(operation, ops.Transition):
             self._deciding = 0
@@ -342,9 +371,7 @@ class LeasingMirror(Mirror):
             rounds = rounds_kept(view)
             rest = self.policy.open_time(rounds, self._draw())
             self._propose(opening(self.tokens, verdict, rest, rounds), view)
-            # Its own calls need not wait for the store to confirm it.
-            self.own.assume(Open(now + rest, Backoff(rounds, rest), view.failures), verdict.reason, now)
-            self.rule, self._optimistic = verdict.rule, True
+            self._open_ahead(verdict, rest, rounds, view, now)
         elif isinstance(phase, Open) and view.live < FLEET and not self._optimistic:
             # One or two processes: what one of them has seen by itself counts for both.
             verdict = Verdict(self.rule, self.own.reason)
@@ -354,6 +381,11 @@ class LeasingMirror(Mirror):
             self._optimistic = False
             self.withdrawn += 1
             self.own.forget(now)
+
+    def _open_ahead(self, verdict: Verdict, rest: float, rounds: int, view: View, now: float) -> None:
+        """Calls of this process need not wait for the store to confirm what follows from its own view."""
+        self.own.assume(Open(now + rest, Backoff(rounds, rest), view.failures), verdict.reason, now)
+        self.rule, self._optimistic = verdict.rule, True
 
     def _propose(self, move: ops.Move, view: View) -> None:
         self._deciding = view.generation

@@ -229,13 +229,15 @@ class _Step:
         )
 
     def alarmed(self, view: View) -> bool:
-        """Whether it was this flush that made the count reach its alarm: later ones are no news."""
+        """Whether it was this flush that made the count reach one of its alarms: later ones are no news."""
         flush = self.operation
-        if not isinstance(flush, Flush) or not flush.alarm or self.result is not Result.COUNTED:
+        if not isinstance(flush, Flush) or self.result is not Result.COUNTED:
             return False
         if self.window.buckets:
-            return view.failures >= flush.alarm > view.failures - sum(d.failures for d in flush.deltas)
-        return view.run >= flush.alarm > view.run - flush.run.tail
+            after, more = view.failures, sum(delta.failures for delta in flush.deltas)
+        else:
+            after, more = view.run, flush.run.tail
+        return any(after >= alarm > after - more for alarm in flush.alarms)
 
 
 _COPIED: Final = (

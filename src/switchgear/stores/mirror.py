@@ -57,6 +57,8 @@ class Mirror(Post):
     `draw` gives chance in [-1, 1].
     """
 
+    __slots__ = ("_draw", "counts", "own", "received", "rule", "slack", "steady_until", "tokens", "up")
+
     def __init__(self, policy: CircuitBreakerPolicy, now: float, draw: Callable[[], float]) -> None:
         super().__init__(policy)
         self.own = Machine(policy, now)
@@ -329,6 +331,10 @@ class Mirror(Post):
         unexpected = held is None and (view.state != CLOSED or bool(view.override))
         self._taken(view, received, changed or unexpected, came_back)
         return True
+
+    def hear(self, view: View, received: float) -> None:
+        """Take a view that nobody here has asked for."""
+        self.adopt(view, received)
 
     # ---- inside ----
 

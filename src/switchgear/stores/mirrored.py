@@ -42,6 +42,7 @@ class MirroredCircuit(DeferringCircuit):
     """A shared circuit as this process sees it. Healthy calls and rejections do no I/O."""
 
     __slots__ = (
+        "_ages",
         "_blocked_until",
         "_changed_at",
         "_foreign",
@@ -68,6 +69,10 @@ class MirroredCircuit(DeferringCircuit):
         self._foreign = ""  # the last fingerprint of another policy that was complained about
         self._hello = _hello(policy)
         self._publish(self.now())
+
+    def _take_policy(self, policy: CircuitBreakerPolicy) -> None:
+        super()._take_policy(policy)
+        self._ages = self.timed or policy.has_window  # otherwise nobody asks when a success came
 
     def _make_mirror(self) -> Mirror:
         return FollowingMirror(self.policy, self.now(), self._home.draw)
@@ -143,7 +148,7 @@ class MirroredCircuit(DeferringCircuit):
     # see `Mirror.ease`, and `LocalCircuit` for why they look so.
 
     def succeed(self, grant: Grant, started: float) -> None:
-        now = self.now()
+        now = self.now() if self._ages else 0.0
         acquire, leave = self._acquire, self._release
         slow = self.timed and now - started > self._slow_after
         acquire()
@@ -361,7 +366,7 @@ class MirroredCircuit(DeferringCircuit):
 
     def heard(self, view: View, now: float) -> None:
         """A view that nobody here has asked for."""
-        self._update(lambda: self._mirror.adopt(view, now), now)
+        self._update(lambda: self._mirror.hear(view, now), now)
         self._touch()
 
     def returned(self, operation: ops.Operation) -> None:

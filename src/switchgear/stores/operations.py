@@ -176,8 +176,8 @@ class Flush(_Operation):
     overlay: bool = False
     """Whether this process holds its own circuit open by its own evidence."""
     last_failure: str = ""
-    alarm: int = 0
-    """Tell all subscribers when the count of failures reaches this; 0: never."""
+    alarms: tuple[int, ...] = ()
+    """Tell all subscribers when the count of failures reaches one of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ BURST: Final = 8
 """Flushes that may go ahead of one tick: near a threshold a few do, and a steady trickle of failures must
 not.
 """
+NEAR: Final = 2
+"""Failures before the threshold from where on nobody is told to hurry: they do."""
 
 O = TypeVar("O", bound=ops.Operation)  # noqa: E741  # an operation
 
@@ -25,9 +27,25 @@ O = TypeVar("O", bound=ops.Operation)  # noqa: E741  # an operation
 class Post:
     """The outgoing half of a mirror. `view` is what the store said last."""
 
+    # There may be ten thousand: as an ordinary dictionary their attributes would take a kilobyte more each.
+    __slots__ = (
+        "_ahead",
+        "_alarms",
+        "_flushed_at",
+        "_wish",
+        "last_failure",
+        "ledger",
+        "outbox",
+        "policy",
+        "urgent",
+        "view",
+        "window",
+    )
+
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         self.policy = policy
         self.window = _window(policy)
+        self._alarms = _alarms(policy)
         self.ledger = Ledger(self.window)
         self.outbox: list[ops.Operation] = []
         self.view: View | None = None
@@ -54,6 +72,7 @@ class Post:
         """Another policy from now on; nothing pending is lost."""
         self.policy = policy
         self.window = _window(policy)
+        self._alarms = _alarms(policy)
         self.ledger.recount(self.window)
 
     def _count(self, result: Result, now: float) -> None:
@@ -117,18 +136,8 @@ class Post:
             run=batch.run,
             overlay=batch.overlay,
             last_failure=batch.last_failure,
-            alarm=self._alarm(),
+            alarms=self._alarms,
         )
-
-    def _alarm(self) -> int:
-        """The count at which the others should hear of it, so that they hurry: half of the way to the
-        threshold.
-        """
-        threshold = self.policy.failure_threshold
-        if threshold is None or self.view is None:
-            return 0
-        known = self.view.failures if self.window.buckets else self.view.run
-        return known + (threshold - known + 1) // 2 if threshold > known + 1 else 0
 
     # ---- everything else ----
 
@@ -170,3 +179,19 @@ class Post:
 
 def _window(policy: CircuitBreakerPolicy) -> ops.Window:
     return ops.CONSECUTIVE if policy.window is None else ops.Window.of(seconds(policy.window))
+
+
+def _alarms(policy: CircuitBreakerPolicy) -> tuple[int, ...]:
+    """The counts at which all should hear of it: to hurry half-way to the threshold, and half-way from there,
+    and to open at the threshold itself.
+
+    The same for all: of two flushes at once neither knows what the other makes of the count.
+    """
+    threshold = policy.failure_threshold
+    if threshold is None:
+        return ()
+    left, counts = threshold // 2, list[int]()
+    while left >= NEAR:
+        counts.append(threshold - left)
+        left //= 2
+    return (*counts, threshold)

@@ -52,7 +52,7 @@ def _encode(part: Any) -> dict[str, Any]:
     return found
 
 
-def _encode_value(name: str, value: Any) -> Any:
+def _encode_value(name: str, value: Any) -> Any:  # noqa: PLR0911
     match value:
         case str():
             return clean(value) if name in _TEXT else value
@@ -60,8 +60,10 @@ def _encode_value(name: str, value: Any) -> Any:
             return [bucket_ms, buckets]
         case Run(head, best, tail, success):
             return [head, best, tail, int(success)]
+        case Delta():
+            return list(astuple(value))
         case tuple():
-            return [list(astuple(delta)) for delta in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - only `deltas` is a tuple
+            return [_encode_value(name, item) for item in value]  # pyright: ignore[reportUnknownVariableType]
         case Known() | Move():
             return _encode(value)
         case _:
@@ -78,6 +80,7 @@ _PARTS: Final[dict[str, Callable[[Any], Any]]] = {
     "then": lambda value: Move(**value),
     "run": lambda value: _run(*value),
     "deltas": lambda value: tuple(Delta(*delta) for delta in value),
+    "alarms": tuple,
 }
 
 

@@ -238,12 +238,14 @@ begin
     changed_at = case when changed = '' then t.changed_at else clock_timestamp() end
     where t.key = circuit;
 
-  -- NOTIFY takes a lock on the whole database at commit: for changes, and for the one flush that reaches an alarm.
+  -- NOTIFY takes a lock on the whole database at commit: for changes, and for a flush that reaches an alarm.
   reached := case when buckets_asked > 0 then (view->>'failures')::bigint else c.run end;
   added := case when buckets_asked > 0 then failures else run_tail end;
   if changed <> '' then
     perform {table}_tell_{code}(circuit, view, nextval('{table}_feed_v1'));
-  elsif result = 'counted' and reached >= (op->>'alarm')::bigint and (op->>'alarm')::bigint > reached - added then
+  elsif result = 'counted' and added > 0 and exists (
+    select from jsonb_array_elements_text(op->'alarms') x where x::bigint <= reached and x::bigint > reached - added)
+  then
     perform {table}_tell_{code}(circuit, view, null);
   end if;
   return view;

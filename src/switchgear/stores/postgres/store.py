@@ -34,7 +34,7 @@ REHEARSAL: Final = (
         window=Window.of(1),
         deltas=(Delta(0, 1, 1, 0),),
         run=FAILED,
-        alarm=1,
+        alarms=(1,),
     ),
 )
 

@@ -64,13 +64,16 @@ else
 end
 
 local function alarmed()
-  if op.op ~= 'flush' or result ~= 'counted' or not op.alarm then return false end
+  if op.op ~= 'flush' or result ~= 'counted' then return false end
   local after, more = record.run, (op.run or {0, 0, 0, 0})[3]
   if buckets > 0 then
     after, more = failures, 0
     for _, delta in ipairs(op.deltas or {}) do more = more + delta[3] end
   end
-  return after >= op.alarm and op.alarm > after - more
+  for _, alarm in ipairs(op.alarms or {}) do
+    if after >= alarm and alarm > after - more then return true end
+  end
+  return false
 end
 
 if changed ~= '' then
