@@ -8,6 +8,7 @@ from random import Random
 from switchgear.stores.operations import (
     CONSECUTIVE,
     FAILED,
+    MAX_ORDERS,
     SUCCEEDED,
     Delta,
     Flush,
@@ -28,6 +29,8 @@ from switchgear.stores.operations import (
 from switchgear.stores.record import RING, Record
 
 WINDOWS = (None, None, CONSECUTIVE, Window(1024, 10), Window(1024, 10), Window(2048, 15))
+FULL = tuple(f"o{number}" for number in range(MAX_ORDERS))
+"""As many orders as a record remembers."""
 AGES = (700, 2048, 6144, 20480, 61440, 307200, -500, -4096, -3_600_000)
 
 
@@ -48,8 +51,8 @@ class Choice:
             (self.transition, 4),
             (self.lease, 6),
             (self.settle, 5),
-            (self.override, 0.7),
-            (self.reset, 0.3),
+            (self.override, 0.9),
+            (self.reset, 0.5),
         )
         draw = self.random.choices([draw for draw, _ in draws], [weight for _, weight in draws])[0]
         operation = draw(record)
@@ -63,6 +66,10 @@ class Choice:
         return self.random.choice(
             [f"t{self.step}", f"t{self.step}", f"t{self.random.randrange(self.step)}", record.change]
         )
+
+    def order(self, record: Record) -> str:
+        """A token of an unconditional change: at times one that is remembered, or has just been forgotten."""
+        return self.random.choice([f"t{self.step}", f"t{self.step}", *FULL, *record.orders.split()])
 
     def generation(self, record: Record) -> int:
         return max(1, record.generation - self.random.choice([0, 0, 0, 0, 1, 2]))
@@ -127,7 +134,10 @@ class Choice:
 
     def transition(self, record: Record) -> Transition:
         expected = self.random.choice([0, record.generation, record.generation, self.generation(record)])
-        return Transition(expected=expected, move=self.move(record))
+        move = self.move(record)
+        return Transition(
+            expected=expected, move=move if expected else replace(move, token=self.order(record))
+        )
 
     def lease(self, record: Record) -> Lease:
         return Lease(
@@ -151,7 +161,7 @@ class Choice:
     def override(self, record: Record) -> Override:
         return Override(
             to=self.random.choice(["forced-open", "disabled", ""]),
-            token=self.token(record),
+            token=self.order(record),
             expires_ms=self.duration(),
             author=self.random.choice(["", "ann"]),
             reason=self.random.choice(["", "maintenance"]),
@@ -159,7 +169,7 @@ class Choice:
         )
 
     def reset(self, record: Record) -> Reset:
-        return Reset(token=self.token(record), why="by hand")
+        return Reset(token=self.order(record), why="by hand")
 
 
 def older(record: Record, ms: int) -> Record:

@@ -6,6 +6,7 @@ Every view must be equal, field by field. Time passes by rewriting the record, n
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -21,7 +22,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.stores.put_postgres import as_row
 from tests.stores.put_redis import as_hash
-from tests.stores.random_operations import AGES, Choice, older
+from tests.stores.random_operations import AGES, FULL, Choice, older
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +54,8 @@ class Run:
         if self.random.random() < 0.85:
             return False
         self.record = older(self.record, self.random.choice(AGES))
+        if self.random.random() < 0.3:
+            self.record = replace(self.record, orders=" ".join(FULL))
         return True
 
 

@@ -10,6 +10,7 @@ from switchgear.stores.mechanism import apply
 from switchgear.stores.operations import (
     CONSECUTIVE,
     FAILED,
+    MAX_ORDERS,
     SUCCEEDED,
     Delta,
     Flush,
@@ -266,9 +267,37 @@ def test_a_lifted_override_probes_first_or_closes(circuit: Circuit) -> None:
     assert (lifted.state, lifted.until - lifted.now, lifted.why) == ("open", 0, "lifted")
     circuit(Override(to="disabled", token="o3"))
     assert circuit(Override(to="", token="o4")).state == "closed"
-    before = circuit.record
+    before = circuit.record.generation
     assert circuit(Override(to="", token="o5")).changed == Change.NONE
-    assert circuit.record is before, "without an override nothing happens"
+    assert circuit.record.generation == before, "without an override nothing happens"
+
+
+ORDERS = [
+    Override(to="forced-open", token="a"),
+    Override(to="", token="a"),
+    Reset(token="a"),
+    Transition(expected=0, move=Move(to="open", token="a")),
+]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=["override", "lift", "reset", "transition"])
+def test_an_order_that_is_sent_again_undoes_nothing_that_came_in_between(
+    circuit: Circuit, order: Operation
+) -> None:
+    circuit(order)
+    later = circuit(Override(to="disabled", token="b"))
+    again = circuit(order)
+    assert (again.result, again.changed) == (Result.WON, Change.NONE)
+    assert (again.generation, again.override) == (later.generation, "disabled")
+
+
+def test_few_orders_are_remembered(circuit: Circuit) -> None:
+    for number in range(2 * MAX_ORDERS):
+        circuit(Reset(token=f"r{number}"))
+    assert len(circuit.record.orders.split()) == MAX_ORDERS
+    generation = circuit.record.generation
+    assert circuit(Reset(token=f"r{MAX_ORDERS}")).generation == generation
+    assert circuit(Reset(token="r0")).generation == generation + 1, "forgotten long ago"
 
 
 def test_a_disabled_circuit_counts_and_is_not_moved(circuit: Circuit) -> None:

@@ -78,6 +78,31 @@ async def test_the_schema_that_is_printed_is_the_one_that_is_needed(
         assert (await store.record_failure("k")).failure_count == 1
 
 
+async def test_a_table_of_an_earlier_release_gets_what_this_one_adds(
+    postgres_server: PostgresServer, connection: Any, table: str
+) -> None:
+    async with PostgresCircuitBreakerStore(postgres_server.dsn, table) as store:
+        await store.record_failure("k")
+        await connection.execute(f"alter table {table}_v1 drop column orders")
+        await connection.execute(f"drop function {store._schema.function('batch')}(jsonb)")
+    async with PostgresCircuitBreakerStore(postgres_server.dsn, table) as store:
+        assert (await store.record_failure("k")).failure_count == 2
+
+
+async def test_columns_of_a_later_release_stay(
+    postgres_server: PostgresServer, connection: Any, table: str
+) -> None:
+    async with PostgresCircuitBreakerStore(postgres_server.dsn, table) as store:
+        await store.record_failure("k")
+        await connection.execute(f"alter table {table}_v1 add column later text not null default 'none'")
+        await connection.execute(f"update {table}_v1 set later = 'kept'")
+        await store.record_failure("k")
+        await store.reset("k")
+        await store.record_failure("another")
+        rows = await (await connection.execute(f"select key, later from {table}_v1")).fetchall()
+        assert dict(rows) == {"k": "kept", "another": "none"}
+
+
 async def test_a_table_in_a_schema_of_its_own(
     postgres_server: PostgresServer, connection: Any, table: str
 ) -> None:

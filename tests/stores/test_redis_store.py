@@ -230,3 +230,16 @@ async def test_a_cluster_of_three() -> None:
                 [("circuit 7", Lease(token=f"{n}", limit=2, ttl_ms=60_000)) for n in range(5)]
             )
             assert [view.result for view in leases].count(Result.GRANTED) == 2
+
+
+# ---- releases side by side ----
+
+
+async def test_fields_of_a_later_release_stay(store: RedisCircuitBreakerStore, client: Any) -> None:
+    await store.record_failure("k")
+    await client.hset(name_of(store), mapping={"of a later release": "1", "x:later": "[2]"})
+    await store.record_failure("k")
+    await store.transition("k", CircuitState.OPEN)
+    await store.reset("k")
+    kept = await client.hmget(name_of(store), "of a later release", "x:later")
+    assert kept == [b"1", b"[2]"]

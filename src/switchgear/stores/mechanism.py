@@ -133,16 +133,19 @@ class _Step:
         record, move = self.record, transition.move
         if record.change == move.token:
             return Result.WON
-        if transition.expected == 0:
+        if transition.expected:
+            if transition.expected != record.generation or record.override:
+                return Result.LOST
+        elif record.obeyed(move.token):
+            return Result.WON
+        else:
             record.put_override("", self.now)
-        elif transition.expected != record.generation or record.override:
-            return Result.LOST
         self._move(move)
         return Result.WON
 
     def override(self, override: Override) -> Result:
         record = self.record
-        if record.change == override.token:
+        if record.obeyed(override.token):
             return Result.WON
         if override.to:
             to = OPEN if override.to == FORCED_OPEN else CLOSED
@@ -156,7 +159,7 @@ class _Step:
 
     def reset(self, reset: Reset) -> Result:
         record = self.record
-        if record.change != reset.token:
+        if not record.obeyed(reset.token):
             record.put_override("", self.now)
             self._move(Move(to=CLOSED, token=reset.token, why=reset.why, open_ms=0, rounds=0), Change.RESET)
             record.last_failure_at, record.last_failure = 0, ""

@@ -15,6 +15,7 @@ from typing import ClassVar, Final, TypeAlias
 
 MAX_BUCKETS: Final = 31
 MAX_REPORTERS: Final = 256
+MAX_ORDERS: Final = 8
 
 
 # ---- parts of operations ---------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class Flush(_Operation):
 class Transition(_Operation):
     """Compare and set: won only if the generation is `expected` and no override holds.
 
-    `expected` 0 is unconditional and ends an override.
+    `expected` 0 is unconditional, once per token, and ends an override.
     """
 
     name = "transition"
@@ -226,7 +227,10 @@ class Settle(_Operation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override(_Operation):
-    """An operator's will: `forced-open`, `disabled`, or empty to end it."""
+    """An operator's will: `forced-open`, `disabled`, or empty to end it.
+
+    It is obeyed once: sent again it changes nothing, also if something else came in between.
+    """
 
     name = "override"
     to: str
@@ -239,7 +243,7 @@ class Override(_Operation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset(_Operation):
-    """Closed, every evidence and override forgotten. Leases stay: their calls are still in flight."""
+    """Closed, every evidence and override forgotten, once. Leases stay: their calls are in flight."""
 
     name = "reset"
     token: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from switchgear.stores.operations import MAX_BUCKETS, MAX_REPORTERS, Known, Move, Window
+from switchgear.stores.operations import MAX_BUCKETS, MAX_ORDERS, MAX_REPORTERS, Known, Move, Window
 from switchgear.stores.reporters import Counts, Era, Reporter, remember
 
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
@@ -65,6 +65,8 @@ class Record:
     era: int = 0
     runs: int = 0
     """Runs of failures that a success has ended: the number of the present one."""
+    orders: str = ""
+    """Tokens of the last unconditional changes, the newest last."""
     written: int = 0
     """Server time of the last change: a clock that is behind it has gone back."""
     slots: dict[tuple[int, int], Slot] = field(default_factory=dict[tuple[int, int], Slot])
@@ -131,6 +133,17 @@ class Record:
         if move.to == CLOSED:
             self.run = 0
             self.era += 1
+
+    def obeyed(self, token: str) -> bool:
+        """Whether this unconditional change was made before; it is remembered from now on.
+
+        Nothing fences it by generation, so a retry whose reply was lost would undo what others did meanwhile.
+        """
+        orders = self.orders.split()
+        if token in orders:
+            return True
+        self.orders = " ".join([*orders, token][-MAX_ORDERS:])
+        return False
 
     def put_override(
         self, to: str, now: int, expires_ms: int | None = None, author: str = "", reason: str = ""

@@ -195,6 +195,16 @@ class SharedStoreContract(Contract):
             pass
         assert (await one(store, Lease(token="t", limit=1, ttl_ms=MINUTE))).result == Result.GRANTED
 
+    @promise("overrides")
+    async def test_an_order_that_is_sent_again_undoes_nothing_that_came_in_between(
+        self, store: SharedCircuitStore
+    ) -> None:
+        for order in (Override(to="forced-open", token="a"), Override(to="", token="b"), Reset(token="c")):
+            await one(store, order)
+            later = await one(store, Override(to="disabled", token=f"after-{order.token}"))
+            again = await one(store, order)
+            assert (again.generation, again.override) == (later.generation, "disabled"), order
+
     # ---- restore ----
 
     @promise("restore")

@@ -33,7 +33,8 @@ begin
       c := jsonb_populate_record(null::{table}_v1, '{"generation": 1, "change": "", "state": "closed", "since": 0,
         "until": 0, "open_ms": 0, "rounds": 0, "why": "", "override": "", "override_until": 0, "override_author": "",
         "override_reason": "", "policy": "", "run": 0, "successes": 0, "last_failure_at": 0, "last_failure": "",
-        "bucket_ms": 0, "buckets": 0, "era": 0, "runs": 0, "written": 0, "slots": {}, "leases": {}, "reporters": {}}');
+        "bucket_ms": 0, "buckets": 0, "era": 0, "runs": 0, "orders": "", "written": 0, "slots": {}, "leases": {},
+        "reporters": {}}');
       exit;
     end if;
     insert into {table}_v1 (key) values (circuit) on conflict do nothing;
@@ -123,12 +124,17 @@ begin
 
   when 'transition' then
     target := op->'move';
-    if c.change = target->>'token' then
+    if c.change = target->>'token'
+      or (op->>'expected')::bigint = 0 and target->>'token' = any (string_to_array(c.orders, ' '))
+    then
       result := 'won';
     elsif (op->>'expected')::bigint <> 0 and ((op->>'expected')::bigint <> c.generation or c.override <> '') then
       result := 'lost';
     else
-      if (op->>'expected')::bigint = 0 then c := {table}_override_{code}(c, '', null, null, null, now_ms); end if;
+      if (op->>'expected')::bigint = 0 then
+        c.orders := {table}_ordered_{code}(c.orders, target->>'token');
+        c := {table}_override_{code}(c, '', null, null, null, now_ms);
+      end if;
       result := 'won';
       changed := 'transition';
       c := {table}_move_{code}(
@@ -138,20 +144,24 @@ begin
 
   when 'override' then
     result := 'won';
-    if c.change <> op->>'token' and op->>'to' <> '' then
-      changed := 'override';
-      c := {table}_move_{code}(
-        c, case when op->>'to' = 'forced-open' then 'open' else 'closed' end, op->>'token', op->>'why', 0, 0, now_ms);
-      c := {table}_override_{code}(
-        c, op->>'to', (op->>'expires_ms')::bigint, op->>'author', op->>'reason', now_ms);
-    elsif c.change <> op->>'token' and c.override <> '' then
-      changed := 'override';
-      c := {table}_lift_{code}(c, op->>'token', op->>'why', now_ms);
+    if op->>'token' <> all (string_to_array(c.orders, ' ')) then
+      c.orders := {table}_ordered_{code}(c.orders, op->>'token');
+      if op->>'to' <> '' then
+        changed := 'override';
+        c := {table}_move_{code}(
+          c, case when op->>'to' = 'forced-open' then 'open' else 'closed' end, op->>'token', op->>'why', 0, 0, now_ms);
+        c := {table}_override_{code}(
+          c, op->>'to', (op->>'expires_ms')::bigint, op->>'author', op->>'reason', now_ms);
+      elsif c.override <> '' then
+        changed := 'override';
+        c := {table}_lift_{code}(c, op->>'token', op->>'why', now_ms);
+      end if;
     end if;
 
   when 'reset' then
     result := 'won';
-    if c.change <> op->>'token' then
+    if op->>'token' <> all (string_to_array(c.orders, ' ')) then
+      c.orders := {table}_ordered_{code}(c.orders, op->>'token');
       changed := 'reset';
       c := {table}_override_{code}(c, '', null, null, null, now_ms);
       c := {table}_move_{code}(c, 'closed', op->>'token', op->>'why', 0, 0, now_ms);
@@ -219,7 +229,7 @@ begin
     raise exception 'unknown operation %', kind;
   end case;
 
-  view := to_jsonb(c) - array['key', 'era', 'runs', 'written', 'slots', 'leases', 'reporters', 'changed_at']
+  view := to_jsonb(c) - array['key', 'era', 'runs', 'orders', 'written', 'slots', 'leases', 'reporters', 'changed_at']
     || {table}_evidence_{code}(c, width, buckets_asked, now_ms)
     || jsonb_build_object(
       'now', now_ms, 'bucket_ms', width, 'buckets', buckets_asked, 'peak', peak, 'result', result, 'changed', changed);
@@ -233,8 +243,8 @@ begin
     open_ms = c.open_ms, rounds = c.rounds, why = c.why, override = c.override, override_until = c.override_until,
     override_author = c.override_author, override_reason = c.override_reason, policy = c.policy, run = c.run,
     successes = c.successes, last_failure_at = c.last_failure_at, last_failure = c.last_failure,
-    bucket_ms = c.bucket_ms, buckets = c.buckets, era = c.era, runs = c.runs, written = c.written, slots = c.slots,
-    leases = c.leases, reporters = c.reporters,
+    bucket_ms = c.bucket_ms, buckets = c.buckets, era = c.era, runs = c.runs, orders = c.orders, written = c.written,
+    slots = c.slots, leases = c.leases, reporters = c.reporters,
     changed_at = case when changed = '' then t.changed_at else clock_timestamp() end
     where t.key = circuit;
 

@@ -37,6 +37,9 @@ create table if not exists {table}_v1 (
 create index if not exists {index}_v1_changed on {table}_v1 (changed_at);
 create sequence if not exists {table}_feed_v1;
 
+-- What a later release adds to the layout; functions of an earlier one do not look at it.
+alter table {table}_v1 add column if not exists orders text not null default ''; -- tokens of unconditional changes
+
 create or replace function {table}_move_{code}(
   c {table}_v1, target text, token text, reason text, open_for bigint, failed_rounds bigint, now_ms bigint
 ) returns {table}_v1 language plpgsql immutable as $$
@@ -56,6 +59,13 @@ begin
   end if;
   return c;
 end $$;
+
+-- Nothing fences an unconditional change by generation: its token is remembered, for a retry to be known.
+create or replace function {table}_ordered_{code}(orders text, token text) returns text
+language sql immutable as $$
+  select array_to_string(kept[greatest(1, cardinality(kept) - 7):], ' ')
+  from (select string_to_array(orders, ' ') || token as kept) all_of_them
+$$;
 
 create or replace function {table}_override_{code}(
   c {table}_v1, target text, expires_ms bigint, author text, reason text, now_ms bigint

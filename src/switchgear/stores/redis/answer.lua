@@ -2,7 +2,7 @@
 
 local view = fleet()
 for name, value in pairs(record) do view[name] = value end
-view.era, view.runs, view.written = nil, nil, nil
+view.era, view.runs, view.orders, view.written = nil, nil, nil, nil
 view.bucket_ms, view.buckets = width, buckets
 view.peak, view.result, view.changed = peak, result, changed
 local calls, failures, slow = counted()

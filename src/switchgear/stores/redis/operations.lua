@@ -102,17 +102,19 @@ end
 function operations.transition()
   local to = op.move
   if record.change == to.token then return 'won' end
-  if op.expected == 0 then
+  if op.expected ~= 0 then
+    if op.expected ~= record.generation or record.override ~= '' then return 'lost' end
+  elseif obeyed(to.token) then
+    return 'won'
+  else
     put_override('')
-  elseif op.expected ~= record.generation or record.override ~= '' then
-    return 'lost'
   end
   move(to.to, to.token, to.why, to.open_ms, to.rounds)
   return 'won'
 end
 
 function operations.override()
-  if record.change == op.token then return 'won' end
+  if obeyed(op.token) then return 'won' end
   if op.to ~= '' then
     move(op.to == 'forced-open' and 'open' or 'closed', op.token, op.why, 0, 0, 'override')
     put_override(op.to, op.expires_ms, op.author, op.reason)
@@ -123,7 +125,7 @@ function operations.override()
 end
 
 function operations.reset()
-  if record.change ~= op.token then
+  if not obeyed(op.token) then
     put_override('')
     move('closed', op.token, op.why, 0, 0, 'reset')
     set('last_failure_at', 0)

@@ -13,9 +13,9 @@ local op = cjson.decode(ARGV[2])
 local DEFAULTS = {
   generation = 1, change = '', state = 'closed', since = 0, ['until'] = 0, open_ms = 0, rounds = 0, why = '',
   override = '', override_until = 0, override_author = '', override_reason = '', policy = '', run = 0, successes = 0,
-  last_failure_at = 0, last_failure = '', bucket_ms = 0, buckets = 0, era = 0, runs = 0, written = 0,
+  last_failure_at = 0, last_failure = '', bucket_ms = 0, buckets = 0, era = 0, runs = 0, orders = '', written = 0,
 }
-local RING, MAX_REPORTERS = 32, 256
+local RING, MAX_REPORTERS, MAX_ORDERS = 32, 256, 8
 local LIVE_MS, FORGET_MS, CLOCK_SLACK_MS, TIDY_MS = 60000, 300000, 1000, 1000
 local REPORTING, OVERLAY, LEFT = 0, 1, 2
 local NUMBER, ACTIVE, MARK, PEAK, ERA, SPAN, EPOCH, COUNTS, BEFORE = 1, 2, 3, 4, 5, 6, 7, 8, 11
@@ -204,6 +204,18 @@ local function move(to, token, why, open_ms, rounds, kind)
     set('era', record.era + 1)
   end
   changed = kind or 'transition'
+end
+
+-- Whether this unconditional change was made before; it is remembered from now on.
+local function obeyed(token)
+  local orders = {}
+  for order in record.orders:gmatch('%S+') do
+    if order == token then return true end
+    orders[#orders + 1] = order
+  end
+  orders[#orders + 1] = token
+  set('orders', table.concat(orders, ' ', math.max(1, #orders - MAX_ORDERS + 1)))
+  return false
 end
 
 local function put_override(to, expires_ms, author, reason)
