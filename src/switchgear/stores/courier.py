@@ -96,8 +96,10 @@ class Courier:
             await asyncio.sleep(home.pause(self._chance()))
             return
         pause = home.tick * (0.8 + 0.2 * self._chance()) if home.pending else home.staleness
+        # Not `wait_for`: until Python 3.12 that loses a cancellation which comes together with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.wanted.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self.wanted.wait()
         self.wanted.clear()
 
     async def _errands(self) -> None:

@@ -60,8 +60,8 @@ class LeasedCircuit(MirroredCircuit):
         try:
             # The question stays under way whatever ends the wait: only its answer tells whether to give a
             # lease back.
-            waiting = asyncio.shield(asyncio.wrap_future(asked))
-            view = await asyncio.wait_for(waiting, self._home.lease_timeout)
+            async with asyncio.timeout(self._home.lease_timeout):
+                view = await asyncio.shield(asyncio.wrap_future(asked))
         except asyncio.CancelledError:
             self._unleased(answer, asked)
             raise

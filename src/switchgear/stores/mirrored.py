@@ -108,7 +108,8 @@ class MirroredCircuit(DeferringCircuit):
         import asyncio
 
         try:
-            view = await asyncio.wait_for(asyncio.wrap_future(self._home.ask(self._hello_letter())), timeout)
+            async with asyncio.timeout(timeout):
+                view = await asyncio.wrap_future(self._home.ask(self._hello_letter()))
         except Exception:  # as in `ready`
             return False
         self.heard(view, self.now())
