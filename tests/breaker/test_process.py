@@ -101,6 +101,24 @@ print("end")
     assert run(code).stdout == "end\n"
 
 
+def test_a_forked_child_probes_though_its_parent_does() -> None:
+    code = """
+import os, switchgear
+breaker = switchgear.CircuitBreaker("x", failure_threshold=1, reset_timeout=0.001)
+breaker.acquire().failure()
+while breaker.snapshot().retry_after:
+    pass
+with breaker:
+    child = os.fork()
+    if child == 0:
+        with breaker:
+            pass
+        os._exit(0 if breaker.state == "closed" else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run(code).stdout == "0\n"
+
+
 def test_listeners_work_in_a_forked_child() -> None:
     code = """
 import os, threading, switchgear

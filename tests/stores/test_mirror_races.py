@@ -9,7 +9,7 @@ from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.breaker.state import CircuitState
 from switchgear.errors import CircuitOpenError
 from switchgear.stores.operations import Flush, Move, Override, Reset, Transition
-from tests.stores.processes import KEY, World
+from tests.stores.processes import KEY, Process, World
 
 POLICY = CircuitBreakerPolicy(failure_threshold=4, reset_timeout=10, probe_timeout=5)
 WINDOWED = CircuitBreakerPolicy(failure_threshold=4, window=30, reset_timeout=10)
@@ -585,8 +585,6 @@ def test_an_override_is_restored_with_its_end(world: World) -> None:
 
 def test_the_first_call_says_hello_and_passes(world: World) -> None:
     opened(world)
-    from tests.stores.processes import Process
-
     new = Process(world, POLICY)
     world.processes.append(new)
     assert new.state == "closed"
@@ -599,8 +597,6 @@ def test_the_first_call_says_hello_and_passes(world: World) -> None:
 
 def test_ready_fetches_the_state_beforehand(world: World) -> None:
     opened(world)
-    from tests.stores.processes import Process
-
     new = Process(world, POLICY)
     assert new.circuit.ready(0)
     assert (new.state, new.call()) == ("open", False)
@@ -628,6 +624,45 @@ def test_a_forked_child_sends_only_its_own(world: World) -> None:
     flushed = [operation for operation in a.sent[before:] if isinstance(operation, Flush)]
     assert sum(delta.failures for flush in flushed for delta in flush.deltas) == 1
     assert world.view().failures == 2
+
+
+def fork(process: Process) -> None:
+    """It is its own child from now on."""
+    process.circuit.after_fork()
+    process.home.forked()
+
+
+def test_a_forked_child_keeps_an_order_of_its_parents_until_the_store_has_answered(world: World) -> None:
+    (a,) = world.processes_of(1, POLICY)
+    a.circuit.override(CircuitState.FORCED_OPEN, "", None, None)
+    fork(a)  # and the parent dies before it could send it
+    assert (a.state, a.call()) == ("forced-open", False)
+    world.settle()
+    assert (a.state, world.view().override) == ("closed", "")
+
+
+def test_a_forked_child_probes_by_itself_though_its_parent_does(world: World) -> None:
+    (a,) = world.processes_of(1, POLICY)
+    a.down = True
+    assert a.fail(10) == 4
+    world.pass_time(10.1)
+    parents = a.circuit.admit()
+    assert not a.call()
+    fork(a)
+    a.circuit.settle(parents, FAILURE, 0.0)  # the forking thread's own call, which goes on here too
+    assert a.state == "half-open"
+    assert a.call()
+    assert a.state == "closed"
+
+
+def test_an_override_that_expires_uncovers_the_one_below(world: World) -> None:
+    a, b = world.processes_of(2, POLICY)
+    b.circuit.override(CircuitState.FORCED_OPEN, "by b", None, None)
+    world.settle()
+    a.circuit.override(CircuitState.FORCED_OPEN, "by a", None, 1.0)
+    world.clock.advance(1.1)  # before the store has it
+    assert not a.call()
+    assert a.state == "forced-open"
 
 
 def test_a_push_of_an_unknown_circuit_is_dropped(world: World) -> None:

@@ -276,6 +276,7 @@ class LocalCircuit(DeferringCircuit):
 
     def after_fork(self) -> None:
         super().after_fork()
+        self._machine.forked()
         self._publish()  # the thread that held the lock may have been between a change and its publication
 
 

@@ -299,6 +299,10 @@ class Machine:
         """Be closed, with no evidence: what was known here counts elsewhere from now on."""
         self.assume(Closed(self._fresh_counts(), backoff), "", now)
 
+    def forked(self) -> None:
+        """This is a child process now. Probes on their way are the parent's: none of them ever ends here."""
+        self.leases.clear()
+
     def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
         """Go on under another policy. The state stays, and evidence that is counted in the same way."""
         unclaimed, self.policy = self.policy is None, policy

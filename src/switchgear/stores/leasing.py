@@ -93,6 +93,8 @@ class LeasingMirror(Mirror):
         """Why there is an overlay."""
         self._deciding = 0
         """The generation that a change of ours is under way for."""
+        self._inherited = False
+        """Whether an order of the parent's holds here that the store may not have yet."""
 
     def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
         super().adopt_policy(policy, now)
@@ -125,6 +127,7 @@ class LeasingMirror(Mirror):
         return self.shared is None and not self._optimistic and self.own.state in (OPEN, HALF_OPEN)
 
     def standing(self, now: float) -> Standing:
+        self._own_moved(self.own.expire(now))  # first: what is above the shared circuit may be over
         view = self.shared
         if view is None:
             return self._own_standing(now)
@@ -135,7 +138,6 @@ class LeasingMirror(Mirror):
 
     def _own_standing(self, now: float) -> Standing:
         own = self.own
-        self._own_moved(own.expire(now))
         alone = self.overlay and self.up and self.view is not None
         reason = f"{self._own_words}{self._others()}" if alone and self._own_words else own.reason
         return Standing(own.state, reason, own.retry_after(now), alone)
@@ -169,6 +171,7 @@ class LeasingMirror(Mirror):
     # ---- calls ----
 
     def admit(self, now: float) -> Admitted | OwnProbe | Rejected | Ask:
+        self._own_moved(self.own.expire(now))
         view = self.shared
         if view is None:
             return self._admit_own(now)
@@ -343,12 +346,12 @@ class LeasingMirror(Mirror):
     def _taken(self, view: View, now: float, changed: bool, came_back: bool) -> None:
         self._born = self._born or view.generation
         overridden = self.own.state in (FORCED_OPEN, DISABLED)  # as it was when the store was lost
-        if changed or (came_back and (overridden or view.state != CLOSED)):
+        if changed or self._inherited or (came_back and (overridden or view.state != CLOSED)):
             self._begin_generation(view, now)
 
     def _begin_generation(self, view: View, now: float) -> None:
         self.ledger.clear()
-        self._optimistic = False
+        self._optimistic = self._inherited = False
         self._ask_at = now
         if view.state == CLOSED:
             self._handicapped = False
@@ -437,6 +440,8 @@ class LeasingMirror(Mirror):
         )
 
     def forked(self) -> None:
+        # The parent sends its order, unless it dies before: then nobody else has ever heard of it.
+        self._inherited = self._wish is not None
         super().forked()
         self._probes = {}
         self._asking = self._deciding = 0

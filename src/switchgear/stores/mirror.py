@@ -277,6 +277,10 @@ class Mirror(Post):
             self.rule = Rule.OVERRIDE
         self._want(ops.Override(to="", token=self.tokens.new(Rule.OVERRIDE), why=_LIFTED))
 
+    def forked(self) -> None:
+        super().forked()
+        self.own.forked()
+
     def reset(self, now: float) -> None:
         """Closed, and everything forgotten."""
         self._own_moved(self.own.reset(now))
