@@ -31,6 +31,7 @@ def _holds(seed: int) -> bool:
         play(seed)
     except Exception:
         sys.stdout.write(f"seed {seed}: {traceback.format_exc(limit=-1)}\n")
+        sys.stdout.flush()  # a long run may be broken off
         return False
     return True
 

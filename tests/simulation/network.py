@@ -20,6 +20,7 @@ class StoreServer:
         self._now = now
         self.shift_ms = 0
         self.up = True
+        self.read_only = False
         self.paused: asyncio.Event = asyncio.Event()
         self.paused.set()
         self.coordinator = self._start()
@@ -41,12 +42,16 @@ class StoreServer:
         """A replica is this far."""
         self._backup = dict(self.coordinator.records)
 
+    def trim(self) -> None:
+        """Forget the log of changes."""
+        self.coordinator._log.clear()
+
     def _start(self) -> Coordinator:
         return Coordinator(self.now_ms)
 
 
 class Line:
-    """One process's way to the store: delays, lost requests and replies, duplicates."""
+    """One process's way to the store: delays, lost requests and replies, duplicates, batches cut short."""
 
     staleness = 1.0
     lease_timeout = 0.25
@@ -60,12 +65,16 @@ class Line:
 
     async def batch(self, operations: Sequence[tuple[str, Operation]]) -> list[View]:
         await self._way()
-        await self._server.paused.wait()
+        await self._arrive()
         coordinator = self._server.coordinator
-        views = [coordinator.apply(key, operation) for key, operation in operations]
+        short = len(operations) > 1 and self._happens()
+        done = operations[: self._random.randrange(len(operations))] if short else operations
+        views = [coordinator.apply(key, operation) for key, operation in done]
         if self._happens():  # a duplicate that arrives later
-            asyncio.get_running_loop().call_later(self._random.random(), self._again, operations)
+            asyncio.get_running_loop().call_later(self._random.random(), self._again, done)
         await self._way()
+        if short:
+            raise ConnectionError("the store died in the middle of a batch")
         return views
 
     async def changes(self, since: object | None) -> Changes:
@@ -101,8 +110,13 @@ class Line:
     def _again(self, operations: Sequence[tuple[str, Operation]]) -> None:
         # A lease is asked for once: its process takes silence for a refusal and gives it back.
         repeated = [(key, operation) for key, operation in operations if not isinstance(operation, Lease)]
-        for key, operation in repeated if self._server.up else ():
+        for key, operation in repeated if self._server.up and not self._server.read_only else ():
             self._server.coordinator.apply(key, operation)
+
+    async def _arrive(self) -> None:
+        await self._server.paused.wait()
+        if self._server.read_only:
+            raise ConnectionError("You can't write against a read only replica")
 
     async def _way(self) -> None:
         await asyncio.sleep(self._delay())

@@ -1,4 +1,4 @@
-"""A thousand schedules; more by `python -m tests.simulation --count N`."""
+"""Two thousand schedules; more by `python -m tests.simulation --count N`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ CHUNK = 50
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """The circuits of a thousand schedules have much to tell."""
+    """The circuits of all schedules have much to tell."""
     logging.disable()
     yield
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("start", range(0, 1000, CHUNK))
+@pytest.mark.parametrize("start", range(0, 2000, CHUNK))
 def test_every_invariant_holds(start: int) -> None:
     for seed in range(start, start + CHUNK):
         try:

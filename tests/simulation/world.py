@@ -6,15 +6,22 @@ import asyncio
 from random import Random
 
 from switchgear.breaker.policy import CircuitBreakerPolicy
+from switchgear.breaker.state import CircuitState
 from switchgear.stores.operations import Get, Operation
 from switchgear.stores.view import View
+from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants
 from tests.simulation.loop import run
 from tests.simulation.network import Line, StoreServer
 from tests.simulation.process import KEY, SimulatedProcess
 
-TROUBLED = 6.0
+TROUBLED = 5.0
+ORDERED = 2.5
+"""Seconds after the healing until the last order: earlier ones may still be on their way."""
 HEALED = 9.0
+STEADY = 1.5
+"""Seconds that it must be well: as long as a duplicate may take, and a long call."""
+LOOK = 0.25
 UNREACHABLE_THRESHOLD = 10**9
 
 
@@ -27,10 +34,13 @@ class Schedule:
         self.counting = seed % 4 == 0
         """Whether this one is about exact counts: then no circuit opens, and nothing is lost but messages."""
         self.policy = self._policy()
-        self.faults = random.choice([0.0, 0.02, 0.1, 0.3])
+        self.noise = random.choice([0.0, 0.02, 0.1, 0.3])
         self.upstream_well = True
         self.processes: list[SimulatedProcess] = []
         self.count = random.choice([1, 2, 3, 3, 4, 6])
+        self.faults = Faults(self, random)
+        self._last_state = CircuitState.CLOSED
+        """What the last order asks for."""
         self._born = 0
 
     def _policy(self) -> CircuitBreakerPolicy:
@@ -60,21 +70,23 @@ class Schedule:
         loop = asyncio.get_running_loop()
         self.server = StoreServer(loop.time)
         self.invariants = Invariants(self.server, self.policy.half_open_max, self.policy.success_threshold)
-        self._observe()
+        self.observe()
         for _ in range(self.count):
-            self._start_process()
+            self.start_process()
         end = loop.time() + TROUBLED
         while loop.time() < end:
             await asyncio.sleep(self.random.expovariate(4))
-            await self._trouble()
+            await self.faults.happen()
             self._check()
-        self._heal()
-        for _ in range(round(HEALED / 0.5)):
-            await asyncio.sleep(0.5)
-            self._check()
-        await self._check_end()
+        self.faults.heal()
+        if not self.counting:
+            await asyncio.sleep(ORDERED)
+            self._give_last_order()
+        await self._become_well()
+        for process in self.processes:
+            await process.kill()
 
-    def _observe(self) -> None:
+    def observe(self) -> None:
         """Look at the record after every operation."""
         coordinator, apply = self.server.coordinator, self.server.coordinator.apply
 
@@ -86,66 +98,26 @@ class Schedule:
 
         coordinator.apply = observed  # type: ignore[method-assign]  # the observed one calls the real one
 
-    def _start_process(self) -> None:
+    def start_process(self, parent: SimulatedProcess | None = None) -> None:
+        """A new one, or a fork of one."""
         self._born += 1
         name = f"p{self._born}"
         random = Random(f"{self.seed}/{name}")
-        line = Line(self.server, random, self.faults)
-        process = SimulatedProcess(name, line, self.policy, random, self.invariants)
+        line = Line(self.server, random, self.noise)
+        process = SimulatedProcess(name, line, self.policy, random, self.invariants, parent)
         self.processes.append(process)
-        process.start(callers=2, healthy=lambda: self.upstream_well, pause=self.random.choice([0.05, 0.2]))
+        process.start(callers=2, healthy=lambda: self.upstream_well, pause=self.random.choice([0.1, 0.3]))
 
-    # ---- faults ----
-
-    async def _trouble(self) -> None:
-        common = [self._upstream, self._sick, self._cut, self._pause_store]
-        severe = [self._kill, self._restart, self._replica, self._clock, self._stop_store]
-        fault = self.random.choice(common if self.counting else common + severe)
-        result = fault()
-        if result is not None:
-            await result
-
-    def _upstream(self) -> None:
-        self.upstream_well = not self.upstream_well
-
-    def _sick(self) -> None:
-        process = self.random.choice(self.processes)
-        process.sick = not process.sick
-
-    def _cut(self) -> None:
-        line = self.random.choice(self.processes).line
-        line.cut = not line.cut
-
-    def _pause_store(self) -> None:
-        self.server.paused.clear()
-        asyncio.get_running_loop().call_later(self.random.random() * 2, self.server.paused.set)
-
-    async def _kill(self) -> None:
-        victim = self.random.choice(self.processes)
-        self.processes.remove(victim)
-        await victim.kill()
-        self._start_process()
-
-    def _restart(self) -> None:
-        self.server.restart(older=self.random.random() < 0.5)
-        self._observe()
-
-    def _replica(self) -> None:
-        self.server.backup()
-
-    def _clock(self) -> None:
-        self.server.shift_ms += self.random.choice([-3_600_000, -2_000, -500, 500, 3_600_000])
-        self.server.history += 1  # a clock that jumps ahead ends leases early
-
-    def _stop_store(self) -> None:
-        self.server.up = not self.server.up
-
-    def _heal(self) -> None:
-        self.server.up = self.upstream_well = True
-        self.server.paused.set()
-        for process in self.processes:
-            process.sick = process.line.cut = False
-            process.line.faults = 0.0
+    def _give_last_order(self) -> None:
+        """No override may outlast the schedule by accident: the last order decides."""
+        circuit = self.random.choice(self.processes).circuit
+        kind = self.random.choice(["reset", "reset", "release", "override"])
+        if kind == "override":
+            self._last_state = self.faults.override(circuit.override, None)
+        elif kind == "reset":
+            circuit.reset()
+        else:
+            circuit.release()
 
     # ---- what must hold ----
 
@@ -153,18 +125,35 @@ class Schedule:
         for process in self.processes:
             process.check()
 
-    async def _check_end(self) -> None:
+    async def _become_well(self) -> None:
+        """Within a bound, and stay so."""
+        loop = asyncio.get_running_loop()
+        end, well_since = loop.time() + HEALED, loop.time()
+        while loop.time() < well_since + STEADY:
+            await asyncio.sleep(LOOK)
+            self._check()
+            ills = self._ills()
+            if ills:
+                well_since = loop.time()
+            assert not ills or loop.time() < end, ills
+
+    def _ills(self) -> str:
+        """What is not as it should be."""
+        wanted = self._last_state
+        for process in self.processes:
+            if not process.home.up:
+                return f"{process.name} does not use the store again"
+            if process.circuit.state != wanted:
+                return f"{process.name} is {process.circuit.snapshot()}, not {wanted}"
         record = self.server.coordinator.records.get(KEY)
-        if self.counting:
-            made = sum(process.failed for process in self.processes)
-            view = self.server.coordinator.apply(KEY, Get(window=self.processes[0].circuit._mirror.window))
-            assert view.failures == made, f"{made} failures, {view.failures} counted"
-        for process in self.processes:
-            assert process.home.up, f"{process.name} does not use the store again"
-            assert process.circuit.state == "closed", f"{process.name} is {process.circuit.snapshot()}"
-        assert record is None or record.state == "closed", record
-        for process in self.processes:
-            await process.kill()
+        if record is not None and (record.override or record.state) != wanted:
+            return f"the store has {record}"
+        return self._miscounted() if self.counting else ""
+
+    def _miscounted(self) -> str:
+        made = sum(process.failed for process in self.processes)
+        view = self.server.coordinator.apply(KEY, Get(window=self.processes[0].circuit._mirror.window))
+        return f"{made} failures, {view.failures} counted" if view.failures != made else ""
 
 
 def play(seed: int) -> None:
