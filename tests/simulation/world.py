@@ -16,7 +16,7 @@ from tests.simulation.network import Line, StoreServer
 from tests.simulation.process import KEY, SimulatedProcess
 
 TROUBLED = 5.0
-ORDERED = 2.5
+ORDERED = 3.5
 """Seconds after the healing until the last order: earlier ones may still be on their way."""
 HEALED = 9.0
 STEADY = 1.5

@@ -655,6 +655,23 @@ def test_a_forked_child_probes_by_itself_though_its_parent_does(world: World) ->
     assert a.state == "closed"
 
 
+@pytest.mark.parametrize(("outage", "left"), [(6.0, 4.0), (60.0, 0.0)])
+def test_an_override_of_an_outage_has_no_more_time_than_it_was_given(
+    world: World, outage: float, left: float
+) -> None:
+    a, b = world.processes_of(2, POLICY)
+    a.down = True
+    a.circuit.override(CircuitState.FORCED_OPEN, "", None, 10.0)
+    world.pass_time(outage)
+    come_back(a)
+    world.settle()
+    remaining = b.circuit.snapshot().retry_after
+    assert remaining == pytest.approx(left, abs=0.3)
+    world.pass_time(left + 0.1)
+    assert b.state == "open"
+    assert b.call(), "a probe goes first"
+
+
 def test_an_override_that_expires_uncovers_the_one_below(world: World) -> None:
     a, b = world.processes_of(2, POLICY)
     b.circuit.override(CircuitState.FORCED_OPEN, "by b", None, None)

@@ -264,7 +264,8 @@ class Mirror(Post):
                 author=author or "",
                 reason=reason,
                 why=change.reason,
-            )
+            ),
+            math.inf if expires_in is None else now + expires_in,
         )
 
     def release(self, now: float) -> None:

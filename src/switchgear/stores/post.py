@@ -54,6 +54,7 @@ class Post:
         self.last_failure = ""
         self._wish: ops.Operation | None = None
         """What an operator wants, until the store has confirmed it."""
+        self._wish_ends = math.inf
         self._flushed_at = -math.inf
         self._ahead = 0
 
@@ -144,13 +145,19 @@ class Post:
     def prepared(self, operation: O, reporter: str, now: float) -> O:
         """An operation as it goes out: with the window, who sends it, and what this process knows."""
         filled = replace(operation, window=self.window, known=self._known(now))
+        if isinstance(filled, ops.Override) and filled.expires_ms is not None:
+            # What is left: its time has run since it was ordered, also while no store was there.
+            return replace(filled, expires_ms=max(1, round((self._wish_ends - now) * 1000)))
         return replace(filled, reporter=reporter) if isinstance(filled, ops.Hello | ops.Settle) else filled
 
-    def _want(self, wish: ops.Operation) -> None:
-        """Until the store confirms it, it holds against whatever the store says; an earlier wish is void."""
+    def _want(self, wish: ops.Operation, ends: float = math.inf) -> None:
+        """Until the store confirms it, it holds against whatever the store says; an earlier wish is void.
+
+        `ends`: when the override is over.
+        """
         self.outbox = [o for o in self.outbox if not isinstance(o, ops.Override | ops.Reset)]
         self.outbox.append(wish)
-        self._wish = wish
+        self._wish, self._wish_ends = wish, ends
 
     def wishes(self) -> list[ops.Operation]:
         """Everything but outcomes that is to be sent now; handed over, and queued again only by `requeue`."""
