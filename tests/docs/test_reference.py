@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import switchgear_pytest
 from switchgear import CircuitBreakerPolicy
 from switchgear.breaker.machine import TABLE
 from switchgear.breaker.policy import FIELDS, RANGES
@@ -164,3 +165,12 @@ def test_every_promise_of_a_store_is_told():
     said = re.search(r"Its promises are (.*?)\.\n", text, re.DOTALL)
     assert said is not None
     assert set(codes(said[1])) == promises(SharedStoreContract)
+
+
+def test_the_documents_have_every_fixture_of_the_plugin():
+    fixtures = [
+        name
+        for name, value in vars(switchgear_pytest).items()
+        if type(value) is type(switchgear_pytest.manual_clock)
+    ]
+    assert [codes(row[0])[0] for row in rows("docs/testing.md", "With pytest")] == fixtures

@@ -29,8 +29,18 @@ def force_open(target: str | CircuitBreaker, reason: str = "forced open by a tes
             circuit.reset()
 
 
+def reset_all() -> None:
+    """Close every circuit of this process, and forget all evidence."""
+    for circuit in _circuits():
+        circuit.reset()
+
+
+def _circuits() -> list[Circuit]:
+    return [thing for thing in list(_KNOWN) if isinstance(thing, Circuit)]
+
+
 def _named(name: str) -> list[Circuit]:
-    circuits = [thing for thing in list(_KNOWN) if isinstance(thing, Circuit)]
+    circuits = _circuits()
     found = [circuit for circuit in circuits if circuit.name == name]
     if not found:
         names = ", ".join(sorted({circuit.name for circuit in circuits})) or "none at all"
