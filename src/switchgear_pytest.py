@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -128,7 +128,7 @@ def flaky_store(circuit_store: CircuitBreakerStore) -> Iterator[FlakyStore]:
     store = FlakyStore(circuit_store)
     yield store
     store.heal()
-    release(store)
+    release(cast("CircuitBreakerStore", store))
 
 
 def _in_a_namespace(url: str) -> str:
