@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -112,6 +113,12 @@ class Pump:
             )
             return
         self._thread = thread
+        if _greenlets():
+            # It works, by the waits that gevent has patched; but nobody interrupts a greenlet for it.
+            logger.warning(
+                "threads are greenlets here (gevent): circuits are shared whenever a greenlet gives way, "
+                "until then breakers go on by this process's own evidence"
+            )
         ready.wait(STARTING)
 
     def _run(self, ready: threading.Event) -> None:
@@ -169,6 +176,12 @@ class Pump:
         self._fresh()
         for home in list(self._homes):
             home.forked()
+
+
+def _greenlets() -> bool:
+    """Whether gevent has put greenlets in place of threads."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def _in_time(future: Future[Any], timeout: float) -> bool:
