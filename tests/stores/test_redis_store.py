@@ -26,7 +26,7 @@ from switchgear.stores.operations import (
 )
 from switchgear.stores.redis.layout import Layout
 from switchgear.stores.redis.store import RedisCircuitBreakerStore
-from switchgear.stores.view import Result
+from switchgear.stores.view import PushUnavailableError, Result
 from tests.servers.cluster import RedisCluster
 from tests.servers.redis import RedisServer
 from tests.stores.test_shared_stores import listening, one, until
@@ -134,6 +134,12 @@ async def test_a_trimmed_log_is_a_gap(store: RedisCircuitBreakerStore, client: A
     await store.transition("k", CircuitState.CLOSED)
     await client.xtrim(store._layout.names("k")[1], maxlen=1, approximate=False)
     assert (await store.changes(since)).gap
+
+
+async def test_without_listen_there_is_no_push(redis_server: RedisServer) -> None:
+    async with RedisCircuitBreakerStore(redis_server.url, listen=False) as store:
+        with pytest.raises(PushUnavailableError, match="listen=False"):
+            await store.watch(lambda _key, _view: None, lambda: None, lambda: None)
 
 
 # ---- clients ----

@@ -81,6 +81,7 @@ class Home:
         self.lease_timeout: float = getattr(store, "lease_timeout", 0.25)
         self.loop: AbstractEventLoop | None = getattr(store, "loop", None)
         """The event loop that the store's client is bound to; `None`: the pump's own will do."""
+        self._unbound = self.loop is None and getattr(store, "bound", False)
         self.now = now
         self.draw = draw
         self.reporter = new_reporter()
@@ -153,6 +154,8 @@ class Home:
     def touch(self, circuit: MirroredCircuit, *, urgent: bool) -> None:
         """A circuit has something to send."""
         key = circuit.key
+        if self._unbound:
+            self._bind()
         if key in self._urgent or (not urgent and key in self._dirty):
             return
         with self._lock:
@@ -163,7 +166,14 @@ class Home:
 
     def ask(self, letter: Letter) -> Future[View]:
         """Send a letter at once; somebody waits for the answer."""
+        if self._unbound:
+            self._bind()
         return self._transport.ask(self, letter)
+
+    def _bind(self) -> None:
+        """A client of the user's own belongs to the event loop that uses it first; else to the pump's."""
+        self._unbound = False
+        self.loop = _running_loop()
 
     # ---- to the store ----
 

@@ -8,7 +8,7 @@ import math
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
@@ -79,7 +79,16 @@ class SharedStore(ABC):
         if max_connections < 1:
             raise ValueError(f"max_connections must be at least 1, got {max_connections!r}")
         self._max_connections = max_connections
+        self.bound = False
+        """Whether the store can't be used from several event loops."""
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._voices: PerLoop[Voice] = PerLoop(Voice, _nothing_to_close)
+
+    def _bind(self) -> None:
+        """Stay in one event loop, that of the user's own client: this one, or the first to use it."""
+        self.bound = True
+        with suppress(RuntimeError):
+            self.loop = asyncio.get_running_loop()
 
     @abstractmethod
     async def batch(self, operations: Sequence[tuple[str, Operation]]) -> list[View]:

@@ -71,6 +71,8 @@ class PostgresCircuitBreakerStore(SharedStore):
         self._create_schema = create_schema
         self._dsn = checked_pool(pool_or_dsn)
         self._own_pool = None if isinstance(pool_or_dsn, str) else pool_or_dsn
+        if self._own_pool is not None:
+            self._bind()
         self._listen_dsn = listen_dsn or self._dsn
         self._pools = PerLoop(
             lambda: Connections(self._dsn, max_connections, self._rehearse), Connections.aclose

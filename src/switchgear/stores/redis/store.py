@@ -16,7 +16,7 @@ from switchgear.stores.redis import feed
 from switchgear.stores.redis.client import Connection, checked_client, connect, disconnect, leave_open
 from switchgear.stores.redis.layout import Layout, script
 from switchgear.stores.shared import SharedStore, answered
-from switchgear.stores.view import Changes, Listener, View
+from switchgear.stores.view import Changes, Listener, PushUnavailableError, View
 from switchgear.stores.wire import decode_view, encode
 
 BATCH: Final = 256
@@ -52,6 +52,7 @@ class RedisCircuitBreakerStore(SharedStore):
         if url:
             self._connections = PerLoop(lambda: connect(url, max_connections), disconnect)
         else:
+            self._bind()
             self._connections = PerLoop(lambda: Connection(client_or_url, max_connections), leave_open)
 
     @cached_property
@@ -100,6 +101,8 @@ class RedisCircuitBreakerStore(SharedStore):
         self, on_view: Callable[[str, View], None], on_gap: Callable[[], None], on_alive: Callable[[], None]
     ) -> None:
         """Report every change as it happens; see `SharedCircuitStore`."""
+        if not self.listen:
+            raise PushUnavailableError("the store was made with listen=False")
         client = self._connections.get().client
         await feed.watch(client, self._layout, self.staleness, Listener(on_view, on_gap, on_alive))
 
