@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -10,7 +11,9 @@ import pytest
 import redis
 
 from switchgear import CircuitBreakerPolicy, Switchgear
+from switchgear.stores import store_from_url
 from switchgear.stores.sharing import flush
+from switchgear.stores.trouble import Trouble, try_store
 from tests.servers.cluster import RedisCluster
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
@@ -106,6 +109,34 @@ TERMINATE_OTHERS = (
     "select pg_terminate_backend(pid) from pg_stat_activity "
     f"where backend_type = 'client backend' and application_name != '{OURS}'"
 )
+
+
+@contextmanager
+def out_of_memory(backend: Backend) -> Iterator[None]:
+    """Nothing may be written that takes memory."""
+    with redis.Redis(port=backend.server.port) as client:
+        client.config_set("maxmemory", 1)
+        yield
+        client.config_set("maxmemory", 0)
+
+
+def test_a_redis_without_memory_says_what_to_do_and_loses_nothing(redis_own: Backend) -> None:
+    test_what_a_server_refuses_is_counted_when_it_no_longer_does(redis_own, out_of_memory)
+    with out_of_memory(redis_own):
+        trouble = asyncio.run(_try(redis_own.url))
+    assert trouble is not None
+    assert "raise its maxmemory" in trouble.advice, trouble
+
+
+async def _try(url: str) -> Trouble | None:
+    async with store_from_url(url) as store:
+        return await try_store(store)
+
+
+@pytest.fixture
+def redis_own() -> Iterator[Backend]:
+    with RedisServer() as server:
+        yield RedisBackend(server)
 
 
 @pytest.mark.parametrize("trouble", [read_only, full])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -37,15 +38,17 @@ class _Row(NamedTuple):
     passing: bool = False
 
 
+_RIGHTS: Final = "give the user its rights: `switchgear store init URL --print` shows them"
+# redis-py puts the whole command before what the server said, so that of that nothing would be left.
+_COMMAND: Final = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
+
 _ROWS: Final = (
     # Ours say themselves what to do.
     _Row("SchemaMissingError", ""),
     # Redis. Its AuthenticationError is a ConnectionError too, so the order counts.
     _Row("AuthenticationError", "check the user and the password (in a file: `${REDIS_PASSWORD}`)"),
-    _Row(
-        "NoPermissionError",
-        "give the user its rights: `switchgear store init URL --print` shows them",
-    ),
+    _Row("NoPermissionError", _RIGHTS),
+    _Row("ACL failure in script", _RIGHTS),
     _Row("MovedError", "this is a node of a cluster: use a redis+cluster:// URL"),
     _Row("cluster support disabled", "this server is no cluster: use a redis:// URL"),
     _Row("ReadOnlyError", "this is a read-only replica: use the address of the primary"),
@@ -97,7 +100,8 @@ def place_of(url: str) -> str:
 
 def trouble_of(error: BaseException) -> Trouble:
     """What a store's error means to whoever has to end it."""
-    what = describe(gist(error))
+    kind, text = gist(error)
+    what = describe((kind, _COMMAND.sub("", text)))
     names = " ".join(kind.__name__ for kind in type(error).__mro__)
     for row in _ROWS:
         if row.fragment in names or row.fragment in what:
