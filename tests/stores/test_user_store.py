@@ -406,6 +406,58 @@ print(counted())
     assert child(setup + code) == "22\n"
 
 
+LOCKING = """
+import asyncio, os, sys, threading, time
+from switchgear import CircuitBreaker
+from switchgear.stores import InMemoryCircuitBreakerStore
+LOCK = threading.Lock()  # as a library has one inside
+def locked():
+    with LOCK:
+        time.sleep(0.005)
+class Store:
+    def __init__(self): self.memory = InMemoryCircuitBreakerStore()
+    async def do(self, method, *args):
+        await asyncio.to_thread(locked)
+        return await getattr(self.memory, method)(*args)
+    async def get_state(self, key): return await self.do("get_state", key)
+    async def record_success(self, key): return await self.do("record_success", key)
+    async def record_failure(self, key): return await self.do("record_failure", key)
+    async def transition(self, key, to): return await self.do("transition", key, to)
+    async def reset(self, key): return await self.do("reset", key)
+breaker = CircuitBreaker("x", store=Store(), failure_threshold=10**6)
+"""
+
+
+def test_a_fork_waits_until_nobody_is_inside_of_the_store() -> None:
+    code = """
+for _ in range(20):
+    for _ in range(20):
+        breaker.acquire().failure()
+    time.sleep(0.02)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if LOCK.acquire(timeout=1) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    child(LOCKING + code)
+
+
+def test_a_store_that_hangs_does_not_hold_up_a_fork() -> None:
+    code = """
+LOCK.acquire()
+breaker.acquire().failure()
+time.sleep(0.2)
+begin = time.monotonic()
+child = os.fork()
+if child == 0:
+    os._exit(0)
+assert time.monotonic() - begin < 5
+os.waitpid(child, 0)
+LOCK.release()
+"""
+    child(LOCKING + code)
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_children_of_multiprocessing_send_what_they_have(setup: str, method: str, tmp_path: Path) -> None:
     module = tmp_path / "work_of_a_child.py"
@@ -415,9 +467,6 @@ import multiprocessing
 from work_of_a_child import work, fail, counted
 if __name__ == "__main__":
     fail(1)
-    # A fork while a thread is inside of SQLite leaves its locks held in the child, for ever.
-    while counted() < 1:
-        pass
     process = multiprocessing.get_context({method!r}).Process(target=work)
     process.start()
     process.join(30)

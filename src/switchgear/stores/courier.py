@@ -38,7 +38,8 @@ class Courier:
         self._since: object | None = None
         self._seconds: float = getattr(home.store, "batch_seconds", SENDING)
         # One batch at a time: a store without dedupe would count twice what is under way twice.
-        self._sending = asyncio.Lock()
+        self.sending = asyncio.Lock()
+        """Held while anything is under way but what somebody waits for."""
 
     async def run(self) -> None:
         """As long as the home is used, or until cancelled. Whatever a store does, this goes on."""
@@ -64,7 +65,7 @@ class Courier:
         # once.
         tries = max(1, LAST_TRIES - self.home.failures)
         while self.home.pending:
-            async with self._sending:
+            async with self.sending:
                 letters = self.home.collect(everything=True)
                 sent = await self._send(letters)
             if not letters:
@@ -78,7 +79,7 @@ class Courier:
     async def leave(self) -> None:
         """Send all that is pending, and say goodbye."""
         await self.flush()
-        async with self._sending:
+        async with self.sending:
             await self._send(self.home.goodbyes())
 
     async def close(self, aclose: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -103,7 +104,7 @@ class Courier:
         self.wanted.clear()
 
     async def _errands(self) -> None:
-        async with self._sending:
+        async with self.sending:
             await self._due()
 
     async def _due(self) -> None:

@@ -28,6 +28,8 @@ from switchgear.stores.view import View
 
 logger = logging.getLogger("switchgear")
 
+HOLDING: Final = 0.25
+"""Seconds that a fork waits at most for what is under way."""
 LEAVING: Final = 1.0
 """Seconds that a process waits at its end for what is still to be sent."""
 STARTING: Final = 5.0
@@ -49,6 +51,7 @@ class Pump:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._couriers: dict[Home, tuple[Courier, asyncio.Task[None]]] = {}
         self._impossible = False
+        self._held: Future[None] | None = None
 
     # ---- called from any thread ----
 
@@ -168,6 +171,33 @@ class Pump:
         for future in leaving:
             _in_time(future, max(0.0, end - time.monotonic()))
 
+    def hold(self) -> None:
+        """Before a fork: what is under way ends, and nothing begins.
+
+        A lock inside of a library (SQLite's) that is held at that moment would be held in the child for ever.
+        A store that hangs does not hold up the fork for long: then the child takes the risk.
+        """
+        loop = self._loop
+        if loop is None or loop.is_closed() or threading.current_thread() is self._thread:
+            return
+        still = threading.Event()
+        self._held = asyncio.run_coroutine_threadsafe(self._stand_still(still), loop)
+        still.wait(HOLDING)
+
+    async def _stand_still(self, still: threading.Event) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for home, (courier, _) in list(self._couriers.items()):
+                if home.loop is None:  # otherwise it may wait for the loop of the very thread that forks
+                    await stack.enter_async_context(courier.sending)
+            still.set()
+            await asyncio.Event().wait()
+
+    def go_on(self) -> None:
+        """In the parent, after a fork."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.cancel()
+
     def forked(self) -> None:
         """This is a child process now: the thread is the parent's."""
         # Kept, never closed: closing would say goodbye on the parent's sockets and take them out of its epoll
@@ -214,6 +244,6 @@ def _in_child(pump: Pump) -> None:
     multiprocessing_util.Finalize(None, pump.leave, exitpriority=100)
 
 
-os.register_at_fork(after_in_child=PUMP.forked)
+os.register_at_fork(before=PUMP.hold, after_in_parent=PUMP.go_on, after_in_child=PUMP.forked)
 multiprocessing_util.register_after_fork(PUMP, _in_child)
 _at_exit()
