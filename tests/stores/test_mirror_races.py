@@ -8,6 +8,7 @@ from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.breaker.state import CircuitState
 from switchgear.errors import CircuitOpenError
+from switchgear.stores.ledger import RETRIED
 from switchgear.stores.operations import Flush, Move, Override, Reset, Transition
 from tests.stores.processes import KEY, Process, World
 
@@ -69,6 +70,23 @@ def test_every_failure_is_counted_once_though_every_reply_is_lost_first(world: W
         process.loses_replies = False
     world.pass_time(0.5)
     assert world.view().failures == 280
+
+
+def test_a_flush_that_is_too_old_is_not_sent_again(world: World) -> None:
+    """Its answer was lost, and the store may have forgotten its number since."""
+    (a,) = world.processes_of(1, CircuitBreakerPolicy(failure_threshold=1000, window=30))
+    a.loses_replies = True
+    a.fail(5)
+    a.tick(everything=True)
+    a.loses_replies, a.down = False, True
+    world.clock.advance(RETRIED + 1)
+    sent = len(a.sent)
+    a.fail(2)
+    come_back(a)
+    world.settle()
+    flushed = [operation for operation in a.sent[sent:] if isinstance(operation, Flush)]
+    assert [sum(delta.failures for delta in flush.deltas) for flush in flushed] == [2]
+    assert a.circuit._mirror.ledger.dropped == 5
 
 
 def test_successes_alone_are_sent_once_a_staleness(world: World) -> None:
