@@ -131,12 +131,13 @@ def test_when_most_have_opened_their_own_it_opens_for_all() -> None:
     assert "2 of 3 processes have opened it" in traffic.processes[0].circuit.snapshot().reason
 
 
-def test_reporters_that_come_and_go_in_a_deploy() -> None:
+@POLICIES
+def test_reporters_that_come_and_go_in_a_deploy(policy: CircuitBreakerPolicy) -> None:
     world = World()
-    traffic = Traffic(world, CONSECUTIVE, 6, 1)
+    traffic = Traffic(world, policy, 6, 1)
     for _ in range(4):
         traffic.run(2)
-        old, traffic.processes[1:3] = traffic.processes[1:3], world.processes_of(2, CONSECUTIVE)
+        old, traffic.processes[1:3] = traffic.processes[1:3], world.processes_of(2, policy)
         for process in old:
             letters = process.home.goodbyes()
             process.home.delivered(letters, process._carry(letters))
