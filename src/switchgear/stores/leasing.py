@@ -64,6 +64,7 @@ class LeasingMirror(Mirror):
         "_born",
         "_deciding",
         "_handicapped",
+        "_inherited",
         "_optimistic",
         "_own_words",
         "_probes",

@@ -33,6 +33,7 @@ class Post:
         "_alarms",
         "_flushed_at",
         "_wish",
+        "_wish_ends",
         "last_failure",
         "ledger",
         "outbox",
