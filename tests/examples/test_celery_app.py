@@ -1,6 +1,7 @@
 """The example with Celery, its worker in a thread: orders wait while payments fail, and none is lost."""
 
 import importlib
+import logging
 import sys
 import time
 from uuid import uuid4
@@ -11,7 +12,18 @@ from celery.contrib.testing.worker import start_worker
 from tests.integrations.celery.test_worker import serving, until
 
 
+@pytest.fixture
+def _logging_as_before():
+    """A worker sets up the logging of its whole process."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
 @pytest.mark.timeout(60)
+@pytest.mark.usefixtures("_logging_as_before")
 def test_an_order_waits_out_an_outage(monkeypatch, redis_server):
     with serving() as service:
         monkeypatch.setenv("REDIS_URL", redis_server.url.replace("/0", "/8"))

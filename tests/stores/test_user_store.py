@@ -369,6 +369,12 @@ def test_what_is_queued_is_sent_when_the_interpreter_ends(setup: str) -> None:
     assert child(setup + "print(counted())") == "7\n"
 
 
+def test_a_program_that_seeds_its_random_numbers_gets_all_of_them(setup: str) -> None:
+    code = "import random, time; random.seed(7); before = random.getstate(); fail(3)\n"
+    until_sent = "while counted() < 3: time.sleep(0.01)\n"
+    assert child(setup + code + until_sent + "print(random.getstate() == before)") == "True\n"
+
+
 def test_what_other_threads_count_while_it_ends_is_sent_too(setup: str) -> None:
     child(
         setup

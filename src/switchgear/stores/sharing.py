@@ -24,6 +24,10 @@ logger = logging.getLogger("switchgear")
 CLOSING: Final = 5.0
 """Seconds to flush and close a store at the end of its scope."""
 
+_CHANCE: Final = random.SystemRandom()
+"""Not the module's own functions: a program that seeds these wants its own draws from them and no others, and
+children of a fork would all draw the same.
+"""
 _LOCK: Final = ForkableLock()
 # By the store's id, since a user's class may not be hashable. A home holds its store, so the id stays its
 # own; circuits hold their home, so that a store which no breaker uses any more is forgotten.
@@ -89,7 +93,7 @@ def _home(store: CircuitBreakerStore, clock: Clock) -> Home:
         return Home(
             speaking,
             now=clock.monotonic,
-            draw=lambda: random.uniform(-1, 1),
+            draw=lambda: _CHANCE.uniform(-1, 1),
             new_reporter=lambda: secrets.token_hex(8),
             transport=PUMP,
             limits=limits,
