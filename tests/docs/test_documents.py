@@ -44,6 +44,13 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_six_jobs_take_75_lines():
+    text = (ROOT / "docs" / "recipes.md").read_text()
+    blocks = re.findall(r"^```(?:python|yaml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 6
+    assert sum(bool(line.strip()) for block in blocks for line in block.splitlines()) <= 75
+
+
 # ---- the checks can fail
 
 WRONG = {
