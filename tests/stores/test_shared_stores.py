@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from switchgear import CircuitBreaker
 from switchgear.breaker.state import CircuitState
 from switchgear.stores.operations import (
     FAILED,
@@ -42,6 +43,32 @@ def failure(reporter: str, number: int, generation: int = 0) -> Flush:
     return Flush(
         reporter=reporter, number=number, generation=generation, deltas=(Delta(0, 1, 1, 0),), run=FAILED
     )
+
+
+# ---- as context managers ----
+
+
+def count_two(store: AnyStore) -> None:
+    breaker = CircuitBreaker("counted", failure_threshold=100, store=store)
+    for _ in range(2):
+        breaker.acquire().failure("no route to host")
+
+
+async def counted(backend: Backend) -> int:
+    async with backend.store() as store:
+        return (await store.get_state("counted")).failure_count
+
+
+def test_what_breakers_counted_is_there_when_a_block_ends(backend: Backend) -> None:
+    with backend.store() as store:
+        count_two(store)
+    assert asyncio.run(counted(backend)) == 2
+
+
+async def test_what_breakers_counted_is_there_when_an_async_block_ends(backend: Backend) -> None:
+    async with backend.store() as store:
+        count_two(store)
+    assert await counted(backend) == 2
 
 
 # ---- the five methods ----

@@ -92,6 +92,14 @@ class InMemoryCircuitBreakerStore:
     async def aclose(self) -> None:
         """Nothing to close; safe to call twice."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing to close."""
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -98,13 +98,29 @@ class SharedStore(ABC):
     async def aclose(self) -> None:
         """Close what the store has opened; safe to call twice. A client or pool of yours stays open."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Sends what breakers have counted, says goodbye for this process, and closes the store."""
+        from switchgear.stores.sharing import release  # late: it knows the pump
+
+        release(self)
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.aclose()
+        from switchgear.stores.sharing import home_of
+
+        if home_of(self) is None:
+            await self.aclose()
+        else:  # breakers use it: waiting for the pump blocks, so in a thread
+            await asyncio.to_thread(self.__exit__, kind, error, traceback)
 
     # ---- the five methods ----
 
