@@ -78,9 +78,9 @@ def test_calls_under_way_count_under_the_new_policy(make: Make) -> None:
 
 def test_a_call_that_began_untimed_is_never_slow(make: Make, clock: ManualClock) -> None:
     breaker = make()
-    clock.advance(100)
     answered, given_up = breaker.acquire(), breaker.acquire()
     adopt(breaker, slow_call_duration=1, slow_call_rate=0.1, minimum_calls=1, failure_threshold=1)
+    clock.advance(100)
     answered.success()
     given_up.cancel()
     assert breaker.state == "closed"
@@ -139,6 +139,7 @@ def test_an_owner_adopts_by_name_and_makes_what_is_missing(clock: ManualClock) -
     assert owner.adopt("payments", policy) is payments
     assert payments.policy == policy
     assert owner.adopt("other", policy) is owner["other"]
+    assert owner["other"].policy == policy
 
 
 def test_an_owner_forgets_by_name() -> None:

@@ -58,14 +58,46 @@ def test_beyond_twice_the_limit_new_keys_share_one_that_never_opens(
         caplog.clear()
         shared = hosts["e"]
         assert hosts["f"] is shared
-    assert [r.getMessage() for r in caplog.records] == [
-        "family host:{} is full (4 circuits): new keys share host:_other, which never opens"
+    assert [(r.getMessage(), r.circuit) for r in caplog.records] == [  # type: ignore[attr-defined]
+        ("family host:{} is full (4 circuits): new keys share host:_other, which never opens", "host:_other")
     ]
     assert (shared.name, hosts.overflowed, len(hosts)) == ("host:_other", 2, 4)
     CALLER.fail(shared, 100)
     assert (shared.state, shared.snapshot().failure_count) == ("closed", 100)
     with pytest.raises(CircuitOpenError):
         CALLER.call(hosts["a"])
+
+
+def test_the_shared_one_has_no_rule_but_a_count_within_a_second_that_nobody_reaches(
+    sg: Switchgear, clock: ManualClock
+) -> None:
+    rates = {"failure_rate": 0.5, "slow_call_rate": 0.5, "slow_call_duration": 1, "minimum_calls": 1}
+    hosts = sg.breakers("host:{}", limit=1, **rates)
+    for key in "ab":
+        hosts[key].acquire().failure()
+    shared = hosts["c"]
+    for _ in range(10):
+        permit = shared.acquire()
+        clock.advance(2)
+        permit.failure()
+    assert (shared.name, shared.state, shared.snapshot().failure_count) == ("host:_other", "closed", 1)
+    clock.advance(1)
+    assert shared.snapshot().failure_count == 0
+
+
+def test_circuits_that_an_operator_disabled_stay(hosts: BreakerFamily) -> None:
+    for key in "ab":
+        hosts[key].disable()
+    hosts["c"]
+    assert names(hosts) == ["host:a", "host:b", "host:c"]
+
+
+def test_below_twice_the_limit_no_open_circuit_has_to_go(hosts: BreakerFamily, clock: ManualClock) -> None:
+    for key in "abc":
+        CALLER.open(hosts[key])
+    clock.advance(1000)
+    hosts["d"]
+    assert names(hosts) == ["host:a", "host:b", "host:c", "host:d"]
 
 
 def test_a_real_key_of_that_name_is_another_circuit(hosts: BreakerFamily) -> None:
@@ -123,6 +155,12 @@ def test_the_same_name_gives_the_same_breaker(sg: Switchgear) -> None:
         sg["other"]
 
 
+def test_a_family_of_1024_unless_said_otherwise_and_by_a_whole_policy(sg: Switchgear) -> None:
+    policy = CircuitBreakerPolicy(failure_threshold=3)
+    family = sg.breakers("x:{}", policy=policy)
+    assert (family.limit, family["a"].policy) == (1024, policy)
+
+
 def test_the_same_template_gives_the_same_family(sg: Switchgear, hosts: BreakerFamily) -> None:
     same = {"failure_threshold": 1, "reset_timeout": 30, "reset_timeout_max": 300}
     assert sg.breakers("host:{}", limit=2, **same) is hosts
@@ -146,8 +184,10 @@ def test_mistakes_in_defaults_show_at_once() -> None:
         Switchgear(jitter=3)
     with pytest.raises(TypeError, match=r"'jiter' is no field of a policy; did you mean jitter?"):
         Switchgear(jiter=0.1)
-    with pytest.raises(TypeError, match="give either policy= or its fields, not both"):
-        Switchgear().breaker("x", CircuitBreakerPolicy(), jitter=0.1)
+    with pytest.raises(
+        TypeError, match=r"give either policy= or its fields, not both \(got jitter, window\)"
+    ):
+        Switchgear().breaker("x", CircuitBreakerPolicy(), window=3, jitter=0.1)
 
 
 def test_listeners_hear_every_breaker_present_and_future(sg: Switchgear, hosts: BreakerFamily) -> None:

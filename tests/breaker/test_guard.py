@@ -6,12 +6,14 @@ import asyncio
 import functools
 import gc
 import inspect
+import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from switchgear import CircuitBreaker, CircuitOpenError
+from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError
+from switchgear.breaker.colour import surely_sync
 from tests.breaker.conftest import Boom
 
 Make = Callable[..., CircuitBreaker]
@@ -60,6 +62,17 @@ def test_async_callables(make: Make, fn: Callable[[int], Awaitable[int]]) -> Non
         return await guarded(1), await breaker.call(fn, 2)
 
     assert asyncio.run(both()) == (2, 3)
+
+
+def test_ordinary_functions_are_told_from_coloured_ones_at_a_glance() -> None:
+    assert surely_sync(plain)
+    assert not any(map(surely_sync, (coroutine, _numbers, _async_numbers)))
+    assert not surely_sync(functools.partial(plain))  # not sure: `colour_of` looks closer
+
+
+def test_a_call_of_what_is_not_callable_is_pythons_own_error(make: Make) -> None:
+    with pytest.raises(TypeError, match="'int' object is not callable"):
+        make().call(5)  # type: ignore[arg-type]
 
 
 def test_signature_name_and_doc_stay(make: Make) -> None:
@@ -142,7 +155,7 @@ def test_generators_end_when_they_end(make: Make) -> None:
     breaker = make(failure_threshold=1)
     guarded = breaker(_numbers)
     assert inspect.isgeneratorfunction(guarded)
-    assert list(guarded(3)) == [0, 1, 2]
+    assert list(guarded(n=3)) == [0, 1, 2]
     items = guarded(2, Boom("late"))
     assert [next(items), next(items)] == [0, 1]
     assert breaker.state == "closed"
@@ -157,11 +170,13 @@ def test_async_generators_end_when_they_end(make: Make) -> None:
     assert inspect.isasyncgenfunction(guarded)
 
     async def main() -> None:
-        assert [i async for i in guarded(3)] == [0, 1, 2]
+        assert [i async for i in guarded(n=3)] == [0, 1, 2]
         assert breaker.state == "closed"
         with pytest.raises(Boom):
             _ = [i async for i in guarded(1, Boom("late"))]
         assert breaker.state == "open"
+        with pytest.raises(CircuitOpenError):
+            _ = [i async for i in guarded(3)]
 
     asyncio.run(main())
 
@@ -260,6 +275,47 @@ def test_a_sync_function_that_returns_an_awaitable_ends_when_that_does(make: Mak
     assert (breaker.state, breaker.snapshot().last_failure) == ("open", "Boom: late")
 
 
+def test_what_awaiting_returns_is_judged_too(make: Make) -> None:
+    breaker = make(failure_threshold=1, failure_if=lambda answer: answer == 3)
+
+    @breaker
+    def work(x: int) -> Awaitable[int]:
+        return coroutine(x)
+
+    async def main(x: int) -> int:
+        return await work(x)
+
+    assert asyncio.run(main(1)) == 2
+    assert breaker.state == "closed"
+    assert asyncio.run(main(2)) == 3
+    assert breaker.state == "open"
+
+
+def test_any_object_may_be_returned(make: Make) -> None:
+    answer = object()
+    assert make().call(lambda: answer) is answer
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_call_that_nobody_timed_is_not_slow_under_the_policy_that_came_meanwhile(
+    make: Make, clock: Any, colour: str
+) -> None:
+    breaker = make()
+
+    def work() -> None:
+        breaker.adopt(CircuitBreakerPolicy(slow_call_rate=1, slow_call_duration=1, minimum_calls=1))
+        clock.advance(60)
+
+    async def work_async() -> None:
+        work()
+
+    if colour == "sync":
+        breaker.call(work)
+    else:
+        asyncio.run(breaker(work_async)())
+    assert breaker.state == "closed"
+
+
 def test_failure_if_judges_what_was_returned(make: Make) -> None:
     breaker = make(failure_threshold=1, failure_if=lambda answer: answer == "bad")
     assert breaker.call(lambda: "good") == "good"
@@ -300,9 +356,81 @@ def test_what_is_not_callable_is_refused(make: Make, wrong: Any) -> None:
         make().on_transition(wrong)
 
 
-def test_a_status_that_is_an_answer_ends_a_run_of_failures(make: Make) -> None:
+@pytest.mark.parametrize("colour", ["sync", "async", "permit"])
+def test_an_interrupt_is_no_evidence_however_long_the_call_took(make: Make, clock: Any, colour: str) -> None:
+    breaker = make(failure_threshold=1, slow_call_duration=1)
+
+    def work() -> None:
+        clock.advance(60)
+        raise KeyboardInterrupt
+
+    async def work_async() -> None:
+        work()
+
+    def entered() -> None:
+        with breaker.acquire():
+            work()
+
+    calls = {"sync": lambda: breaker.call(work), "async": lambda: breaker(work_async)().send(None)}
+    with pytest.raises(KeyboardInterrupt):
+        calls.get(colour, entered)()
+    assert (breaker.state, breaker.snapshot().failure_count) == ("closed", 0)
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_rejection_from_within_is_no_evidence_and_ones_own_says_when_to_come_back(
+    make: Make, clock: Any, colour: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    inner, breaker = make("inner", failure_threshold=1), make(failure_threshold=1)
+    inner.acquire().failure()
+    caplog.clear()
+    clock.advance(10)
+
+    def work() -> None:
+        inner.acquire()
+
+    async def work_async() -> None:
+        work()
+
+    def rejected() -> tuple[str, float | None]:
+        with pytest.raises(CircuitOpenError) as caught:
+            breaker.call(work) if colour == "sync" else asyncio.run(breaker(work_async)())
+        return caught.value.name, caught.value.retry_after
+
+    assert {rejected() for _ in range(20)} == {("inner", 20.0)}
+    assert breaker.state == "closed"
+    assert caplog.messages == []  # nobody cancelled anything
+    breaker.acquire().failure()
+    assert rejected() == ("payments", 30.0)
+
+
+def test_a_rejection_tells_the_last_failure_in_words(make: Make) -> None:
+    breaker = make(failure_threshold=2)
+
+    def work() -> None:
+        raise Boom("redis://user:secret@host is down")
+
+    def told() -> str | None:
+        with pytest.raises(CircuitOpenError) as caught:
+            breaker.call(work)
+        return caught.value.last_failure
+
+    late = breaker.acquire()
+    for _ in range(2):
+        with pytest.raises(Boom):
+            breaker.call(work)
+    assert told() == "Boom: redis://***@host is down"
+    late.failure(Boom("redis://user:secret@other is down, too"))
+    assert [told(), told()] == ["Boom: redis://***@other is down, too"] * 2
+
+
+@pytest.mark.parametrize("attribute", ["response", "status_code", "status"])
+def test_a_status_that_is_an_answer_ends_a_run_of_failures(make: Make, attribute: str) -> None:
     class NotFoundError(Exception):
-        status_code = 404
+        pass
+
+    carried = types.SimpleNamespace(status_code=404) if attribute == "response" else 404
+    setattr(NotFoundError, attribute, carried)
 
     def missing() -> None:
         raise NotFoundError
@@ -330,6 +458,17 @@ def test_an_error_that_cannot_be_looked_at_is_still_the_one_that_is_raised(make:
         with pytest.raises(error):
             breaker.call(work)
     assert breaker.state == "open"
+    assert breaker.snapshot().last_failure == ("Odd" if broken == "__str__" else "Odd: x")
+
+
+def test_call_passes_all_arguments_on_and_takes_the_permit_at_the_await(make: Make) -> None:
+    breaker = make(failure_threshold=1)
+    assert breaker.call(plain, x=1) == 2
+    pending = [breaker.call(coroutine, x=1), breaker.call(functools.partial(coroutine), 1)]
+    breaker.acquire().failure()
+    for work in pending:
+        with pytest.raises(CircuitOpenError):
+            asyncio.run(work)
 
 
 def test_a_long_message_is_kept_short(make: Make) -> None:

@@ -137,6 +137,45 @@ def test_reset_forgets_everything(make: Make, caller: SyncCaller) -> None:
     assert breaker.state == "closed"
 
 
+def test_what_an_operator_says_can_be_read(make: Make) -> None:
+    breaker = make()
+    for verb, word in ((breaker.force_open, "forced-open"), (breaker.disable, "disabled")):
+        verb()
+        assert breaker.snapshot().reason == f"{word} by hand"
+        verb("migration", "ann")
+        assert (breaker.state, breaker.snapshot().reason) == (word, f"{word} by ann: migration")
+
+
+def test_a_late_success_ends_the_row_of_cancelled_calls(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    breaker = make()
+    late = breaker.acquire()
+    breaker.reset()
+    for _ in range(19):
+        breaker.acquire().cancel()
+    late.success()
+    for _ in range(19):
+        breaker.acquire().cancel()
+    assert [r for r in caplog.records if "in a row" in r.message] == []
+
+
+def test_a_call_that_an_enforcing_circuit_would_have_rejected_knows_its_generation(make: Make) -> None:
+    breaker = make(failure_threshold=1, mode="shadow")
+    breaker.acquire().failure()
+    permit = breaker.acquire()
+    assert permit.generation == breaker.snapshot().generation == 2
+    permit.success()
+
+
+def test_a_reset_begins_the_row_of_cancelled_calls_anew(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    breaker = make()
+    for row in (19, 19, 20):
+        breaker.reset()
+        caplog.clear()
+        for _ in range(row):
+            breaker.acquire().cancel()
+        assert len([r for r in caplog.records if "in a row" in r.message]) == (row == 20)
+
+
 @pytest.mark.parametrize("wrong", [0, -1, float("nan")])
 def test_an_override_lasts_longer_than_nothing(make: Make, wrong: float) -> None:
     for verb in (make().force_open, make().disable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -75,6 +76,11 @@ def test_only_an_int_between_100_and_599_is_a_status(value: object) -> None:
     assert judge_error(CircuitBreakerPolicy(), Error(status_code=value)) is FAILURE
 
 
+@pytest.mark.parametrize("status", [100, 599])
+def test_the_first_and_the_last_status(status: int) -> None:
+    assert status_of(Error(status_code=status)) == status
+
+
 def test_an_attribute_that_raises_is_no_status() -> None:
     class BrokenError(Exception):
         @property
@@ -95,7 +101,16 @@ def test_cancellation_is_told_without_importing_a_library() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "seconds"),
-    [(3, 3.0), (0.5, 0.5), (0, None), (-1, None), (float("nan"), None), (None, None), ("3", None)],
+    [
+        (3, 3.0),
+        (0.5, 0.5),
+        (timedelta(minutes=2), 120.0),
+        (0, None),
+        (-1, None),
+        (float("nan"), None),
+        (None, None),
+        ("3", None),
+    ],
 )
 def test_what_an_upstream_asks_for(answer: Any, seconds: float | None) -> None:
     assert asked_for(lambda _: answer, object()) == seconds
@@ -123,7 +138,15 @@ def test_at_most_200_characters() -> None:
     text = describe(gist(ValueError("x" * 10_000)))
     assert len(text) == 200
     assert text.endswith("x…")
-    assert len(describe(gist("y" * 200))) == 200
+    assert describe(gist("y" * 200)) == "y" * 200
+
+
+def test_of_a_long_message_400_characters_are_kept_and_no_part_of_a_url() -> None:
+    assert gist("see " * 100)[1] == "see " * 100
+    url = " http://user:secret"
+    whole = "x" * (400 - len(url)) + url
+    assert gist(whole)[1] == whole
+    assert gist("x" * 385 + url)[1] == "x" * 385 + " "
 
 
 def test_a_password_that_is_cut_off_is_not_shown() -> None:

@@ -7,10 +7,12 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from switchgear import CircuitBreaker, CircuitOpenError
+from switchgear.breaker.machine import SUCCESS
 from switchgear.testing import ManualClock
 from tests.breaker.conftest import Boom, SyncCaller
 
@@ -69,8 +71,10 @@ def test_a_permit_thrown_away_is_cancelled_and_logged_once(
         caplog.clear()
         breaker.acquire()
         gc.collect()
-        told = [r.getMessage() for r in caplog.records if "thrown away" in r.getMessage()]
-    assert told == ["circuit payments: a permit was thrown away without success(), failure() or cancel()"]
+        told = [record for record in caplog.records if "thrown away" in record.getMessage()]
+    assert [(record.getMessage(), record.circuit) for record in told] == [  # type: ignore[attr-defined]
+        ("circuit payments: a permit was thrown away without success(), failure() or cancel()", "payments")
+    ]
     assert (breaker.state, breaker.snapshot().retry_after) == ("half-open", 0.0)
     breaker.acquire().success()
     assert breaker.state == "closed"
@@ -90,14 +94,15 @@ def test_a_finaliser_inside_a_change_does_not_wait_for_itself(make: Make, clock:
 
 
 def test_a_signal_handler_may_use_the_breaker_that_it_interrupts(make: Make) -> None:
-    breaker = make(failure_threshold=2)
-    before = signal.signal(signal.SIGUSR1, lambda *_: breaker.acquire().failure())
+    breaker = make(failure_threshold=1)
+    before = signal.signal(signal.SIGUSR1, lambda *_: breaker.acquire().failure(Boom("down"), retry_after=7))
     try:
         with breaker.circuit._inside():  # type: ignore[attr-defined]
             signal.raise_signal(signal.SIGUSR1)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert breaker.snapshot().failure_count == 1
+    seen = breaker.snapshot()
+    assert (seen.state, seen.retry_after, seen.last_failure) == ("open", 7.0, "Boom: down")
 
 
 @pytest.mark.parametrize(("waited", "state"), [(2.0, "closed"), (2.5, "open")])
@@ -216,8 +221,71 @@ def test_retry_after_is_read_from_the_error_or_given(make: Make) -> None:
     breaker.acquire().failure(Boom(7))
     assert breaker.snapshot().retry_after == 7.0
     breaker.reset()
+    breaker.acquire().failure()
+    assert (breaker.snapshot().retry_after, breaker.snapshot().last_failure) == (30.0, None)
+    breaker.reset()
     breaker.acquire().failure(Boom(7), retry_after=90)
     assert breaker.snapshot().retry_after == 90.0
+
+
+def test_a_result_without_failure_if_is_a_success_and_slow_when_it_was(
+    make: Make, clock: ManualClock
+) -> None:
+    breaker = make(slow_call_rate=1, slow_call_duration=1, minimum_calls=2)
+    assert breaker.acquire().returned("good") is SUCCESS
+    assert breaker.snapshot().success_count == 1
+    breaker.reset()
+    for _ in range(2):
+        permit = breaker.acquire()
+        clock.advance(2)
+        permit.returned("good")
+    assert breaker.state == "open"
+
+
+def test_a_result_ends_a_run_of_failures(make: Make) -> None:
+    breaker = make()
+    for _ in range(2):
+        breaker.acquire().failure()
+        breaker.acquire().returned("good")
+    assert breaker.snapshot().failure_count == 0
+
+
+def test_what_a_failed_call_raised_or_returned_says_how_long_to_wait(make: Make) -> None:
+    fields = {"failure_threshold": 1, "retry_after_from": lambda answer: answer.seconds}
+    raised, returned = make(**fields), make(**fields, failure_if=lambda answer: answer.seconds > 0)
+    error = Boom("busy")
+    error.seconds = 7  # type: ignore[attr-defined]
+    raised.acquire().raised(error)
+    assert (raised.snapshot().retry_after, raised.snapshot().last_failure) == (7.0, "Boom: busy")
+    returned.acquire().returned(SimpleNamespace(seconds=9))
+    assert returned.snapshot().retry_after == 9.0
+
+
+def test_only_a_failure_is_asked_how_long_to_wait(make: Make) -> None:
+    asked: list[object] = []
+    breaker = make(
+        failure_on=OSError,
+        ignore=KeyError,
+        retry_after_from=asked.append,
+        failure_if=lambda answer: not answer,
+    )
+    for error in (ValueError(), KeyError()):
+        breaker.acquire().raised(error)
+    breaker.acquire().returned("good")
+    assert asked == []
+    assert breaker.snapshot().last_failure is None
+
+
+@pytest.mark.parametrize("field", ["failure_on", "failure_if", "retry_after_from"])
+def test_a_predicate_that_raises_is_the_failure_that_is_shown(make: Make, field: str) -> None:
+    def broken(_: object) -> bool:
+        raise LookupError(field)
+
+    breaker = make(**{"failure_threshold": 1, "failure_if": bool, field: broken})
+    permit = breaker.acquire()
+    with pytest.raises(LookupError):
+        permit.raised(Boom()) if field == "failure_on" else permit.returned("bad")
+    assert (breaker.state, breaker.snapshot().last_failure) == ("open", f"LookupError: {field}")
 
 
 def test_try_acquire_of_a_local_circuit_decides_at_once(make: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import pickle
 from datetime import timedelta
@@ -86,6 +87,28 @@ def test_what_is_out_of_range_is_named_with_rule_and_value(field: str, value: An
     assert str(caught.value) == f"{field} must be {allowed}, got {value!r}"
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"minimum_calls": 1, "half_open_max": 10**9},
+        {"reset_timeout": 0.001, "reset_timeout_max": 366 * 86400, "window": timedelta(days=366)},
+        {"failure_rate": 1, "slow_call_rate": 0.001, "slow_call_duration": 1},
+        {"reset_timeout_factor": 1, "jitter": 0},
+        {"reset_timeout": 60, "reset_timeout_factor": 2, "reset_timeout_max": 60},
+        {"failure_on": {OSError, KeyError}, "ignore": [ValueError]},
+        {"failure_on": callable, "ignore": callable},
+        {"failure_statuses": [100, 599]},
+        {"failure_statuses": None},
+    ],
+)
+def test_the_bounds_themselves_are_allowed(fields: dict[str, Any]) -> None:
+    policy = CircuitBreakerPolicy(**fields)
+    for name in ("failure_on", "ignore"):
+        wanted = fields.get(name)
+        if isinstance(wanted, list | set):
+            assert getattr(policy, name) == tuple(wanted)
+
+
 def test_all_mistakes_come_at_once() -> None:
     with pytest.raises(ValueError) as caught:  # the whole text is compared below  # noqa: PT011  # the whole text is compared below
         CircuitBreakerPolicy(failure_threshold=0, jitter=2, mode="dry")  # type: ignore[arg-type]
@@ -150,6 +173,7 @@ def test_the_open_time_grows_with_each_round_up_to_the_maximum() -> None:
 def test_jitter_scales_the_draw() -> None:
     policy = CircuitBreakerPolicy(reset_timeout=10, jitter=0.2)
     assert [policy.open_time(0, spread) for spread in (-1, 0, 1)] == pytest.approx([8, 10, 12])
+    assert policy.open_time(0) == 10
 
 
 def test_policies_compare_hash_copy_and_pickle() -> None:
@@ -158,6 +182,10 @@ def test_policies_compare_hash_copy_and_pickle() -> None:
     assert pickle.loads(pickle.dumps(policy)) == copy.deepcopy(policy) == policy
     assert len({policy, copy.copy(policy), CircuitBreakerPolicy()}) == 2
     assert policy != CircuitBreakerPolicy(failure_rate=0.5)
+
+
+def test_a_default_that_depends_on_others_is_shown_as_one() -> None:
+    assert "window: 'Seconds | None' = <default>" in str(inspect.signature(CircuitBreakerPolicy))
 
 
 def test_an_unknown_field_is_named_with_the_nearest() -> None:
@@ -169,6 +197,12 @@ def test_an_unknown_field_is_named_with_the_nearest() -> None:
         TypeError, match="'zzz' is no field of a policy; fields are failure_threshold, window"
     ):
         CircuitBreaker("x", zzz=3)
+    with pytest.raises(TypeError) as caught:
+        CircuitBreaker("x", jiter=3, windo=3)
+    assert str(caught.value) == (
+        "'jiter' is no field of a policy; did you mean jitter?; "
+        "'windo' is no field of a policy; did you mean window?"
+    )
 
 
 def test_a_policy_or_its_fields() -> None:

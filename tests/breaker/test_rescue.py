@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -174,6 +175,40 @@ def test_a_sync_function_that_returns_an_awaitable_is_rescued_too(make: Make) ->
     assert asyncio.run(main()) == "instead"
 
 
+def test_the_last_good_answer_of_a_function_that_returns_an_awaitable(make: Make) -> None:
+    service = Service()
+    breaker = make(failure_if=lambda answer: answer[1] == 2)
+
+    @breaker(stale=60, on=Boom)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return service.get_async(*args, **kwargs)
+
+    async def main(*args: Any, **kwargs: Any) -> Any:
+        return await call(*args, **kwargs)
+
+    assert asyncio.run(main(7, x=1)) == ("answer", 1, 7, ("x", 1))
+    assert asyncio.run(main(7, x=1)) == ("answer", 2, 7, ("x", 1))  # a failure: not kept
+    service.down = True
+    assert asyncio.run(main(7, x=1)) == ("answer", 1, 7, ("x", 1))
+    with pytest.raises(Boom):
+        asyncio.run(main(8))
+
+
+@pytest.mark.parametrize("name", ["get", "get_async"])
+def test_signature_and_name_stay_with_a_rescue(make: Make, name: str) -> None:
+    method = getattr(Service(), name)
+    guarded = make()(fallback=print)(method)
+    assert (guarded.__name__, guarded.__wrapped__) == (name, method)
+
+
+def test_a_fallback_without_a_name_is_shown_as_it_is(make: Make) -> None:
+    async def instead(_: Exception) -> str:
+        return "later"
+
+    with pytest.raises(TypeError, match=r"the fallback functools\.partial\(<function .*instead at"):
+        make()(fallback=functools.partial(instead))(Service().get)
+
+
 def test_generators_have_no_single_answer(make: Make) -> None:
     def numbers() -> Any:
         yield 1
@@ -184,7 +219,8 @@ def test_generators_have_no_single_answer(make: Make) -> None:
     for fn, words in ((numbers, "a generator"), (async_numbers, "an async generator")):
         for rescue in ({"stale": 1}, {"fallback": print}):
             with pytest.raises(
-                TypeError, match=f"fallback= and stale= need one answer per call; .* is {words} function"
+                TypeError,
+                match=f"fallback= and stale= need one answer per call; .*numbers is {words} function",
             ):
                 make()(**rescue)(fn)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitState
+from switchgear.breaker.local import LocalCircuit
+from switchgear.breaker.machine import FAILURE, SUCCESS
 from switchgear.breaker.rules import Evidence, judge, least_failures
 from switchgear.breaker.window import RollingWindow, Run
 from switchgear.testing import ManualClock
@@ -67,6 +69,52 @@ def test_a_circuit_opens_at_the_very_call_that_meets_a_rule(
             return
         snapshot = breaker.snapshot()
         assert (snapshot.state, snapshot.failure_count) == (CircuitState.CLOSED, counts.failures)
+
+
+history = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.3, 1.0, 15.0, 16.0]),
+        st.sampled_from([0.0, 1.0, 1.5]),
+        st.sampled_from(["succeed", "succeed", "fail", "cancel"]),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+@pytest.mark.parametrize("fields", RULES.values(), ids=RULES)
+@settings(max_examples=40)
+@given(outcomes=history)
+def test_a_shortcut_leaves_behind_what_the_long_way_does(
+    fields: dict[str, Any], mode: Any, outcomes: list[tuple[float, float, str]]
+) -> None:
+    clock, policy = ManualClock(), CircuitBreakerPolicy(**fields, mode=mode)
+    quick, careful = (LocalCircuit("payments", policy, clock) for _ in range(2))
+    for number, (wait, took, outcome) in enumerate(outcomes):
+        clock.advance(wait)
+        failure = (Boom, f"number {number}")
+        started, grants = clock.monotonic(), (quick.era, careful.era)
+        if grants[0] is None or grants[1] is None:
+            return
+        clock.advance(took)
+        if outcome == "cancel":
+            quick.cancel(grants[0], started)
+            careful.cancel(grants[1], started)
+        elif outcome == "fail":
+            quick.fail(grants[0], started, failure)
+            careful.settle(grants[1], FAILURE, started, failure)
+        else:
+            quick.succeed(grants[0], started)
+            careful.settle(grants[1], SUCCESS, started)
+        assert left_behind(quick) == left_behind(careful)
+
+
+def left_behind(circuit: LocalCircuit) -> tuple[Any, ...]:
+    counts = circuit._counts
+    ring = counts._ring if isinstance(counts, RollingWindow) else []
+    buckets = [(bucket.start, bucket.calls, bucket.failures, bucket.slow) for bucket in ring]
+    failure = circuit._last_failure, circuit._last_failure_at
+    return circuit.snapshot(), failure, buckets, circuit._cancelled, circuit.calm is circuit.era
 
 
 @given(

@@ -104,6 +104,7 @@ def test_rule_3_twenty_cancelled_calls_in_a_row_are_warned_of_once(
             "or set slow_call_duration so that a call cancelled after it is a failure"
         )
     ]
+    assert [record.circuit for record in caplog.records] == ["payments"]  # type: ignore[attr-defined]
 
 
 def test_rule_4_an_outcome_of_an_older_generation_changes_nothing(

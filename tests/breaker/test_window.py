@@ -80,8 +80,50 @@ def test_add_tells_whether_a_rule_could_hold() -> None:
     assert window.add(5.0, False, False)  # in a new bucket: others may have left
 
 
+def test_a_bucket_lasts_a_sixteenth_of_the_window_and_what_fell_into_it_leaves_together() -> None:
+    window = RollingWindow(LENGTH)
+    for now in (0.0, 0.999, 1.0):
+        window.add(now, False, False)
+    window.expire(LENGTH)
+    assert window.calls == 1
+    window.expire(LENGTH + 1)
+    assert window.calls == 0
+
+
+def test_the_oldest_bucket_leaves_while_the_newest_goes_on() -> None:
+    window = RollingWindow(LENGTH)
+    for now in (0.0, 15.5, 16.2):
+        window.add(now, False, False)
+    assert window.calls == 2
+    window.expire(15.5 + LENGTH)
+    assert window.calls == 0
+
+
+def test_the_edge_is_where_something_is_due() -> None:
+    window = RollingWindow(LENGTH)
+    window.add(0.0, False, False)
+    assert window.edge == 1.0  # a new bucket
+    window.add(15.5, False, False)
+    assert window.edge == 16.0  # the oldest one leaves
+
+
+def test_an_outcome_that_comes_late_into_an_empty_window_leaves_it_again() -> None:
+    # Threads read the clock before they have the lock: the one that is slower may be behind.
+    window = RollingWindow(LENGTH)
+    window.add(0.0, True, False)
+    window.expire(20.0)
+    window.add(0.5, True, False)
+    assert window.failures == 1
+    window.expire(0.5 + LENGTH)
+    assert window.failures == 0
+
+
 def test_a_run_is_ended_by_a_success() -> None:
     run = Run(limit=3)
     assert [run.add(0.0, True, False) for _ in range(3)] == [False, False, True]
-    assert not run.add(0.0, False, False)
-    assert (run.failures, run.successes) == (0, 1)
+    assert [run.add(0.0, False, False) for _ in range(2)] == [False, False]
+    assert (run.failures, run.successes) == (0, 2)
+
+
+def test_without_a_limit_every_failure_is_worth_judging() -> None:
+    assert Run().add(0.0, True, False)

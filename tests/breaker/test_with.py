@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -54,6 +56,16 @@ def test_failure_if_does_not_look_here(make: Make) -> None:
     with breaker:
         pass
     assert breaker.state == "closed"
+
+
+def test_entries_may_be_left_in_another_order(make: Make) -> None:
+    breakers = [make(name, window=60) for name in "abc"]
+    entered = [weakref.ref(breaker.__enter__()) for breaker in breakers]
+    for n in (1, 0, 2):
+        breakers[n].__exit__(None, None, None)
+    assert [breaker.snapshot().success_count for breaker in breakers] == [1, 1, 1]
+    gc.collect()
+    assert [ref() for ref in entered] == [None] * 3
 
 
 def test_nested_entries_are_permits_of_their_own(make: Make) -> None:

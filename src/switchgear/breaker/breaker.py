@@ -339,7 +339,7 @@ def _enter(breaker: CircuitBreaker, permit: Permit) -> Permit:
 
 def _exit(breaker: CircuitBreaker, error: BaseException | None) -> None:
     entered = _ENTERED.get()
-    for i in range(len(entered) - 1, -1, -1):
+    for i in reversed(range(len(entered))):
         owner, permit = entered[i]
         if owner is breaker:
             _ENTERED.set(entered[:i] + entered[i + 1 :])
@@ -361,7 +361,7 @@ def policy_from(fields: dict[str, Any]) -> CircuitBreakerPolicy:
 def _unknown_field(name: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, FIELDS, 1)
+    near = difflib.get_close_matches(name, FIELDS)
     hint = f"; did you mean {near[0]}?" if near else f"; fields are {', '.join(FIELDS)}"
     return f"{name!r} is no field of a policy{hint}"
 

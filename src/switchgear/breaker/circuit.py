@@ -21,7 +21,7 @@ from typing import Final, Literal
 
 from switchgear.breaker.events import Listener, TransitionEvent
 from switchgear.breaker.forks import watch
-from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS, Leased, Outcome, Passed, Transition
+from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, Leased, Outcome, Passed, Transition
 from switchgear.breaker.outcome import Gist, describe
 from switchgear.breaker.policy import CircuitBreakerPolicy, seconds
 from switchgear.breaker.state import CircuitBreakerSnapshot, CircuitState, ShadowCounts
@@ -144,11 +144,11 @@ class Circuit:
 
     def succeed(self, grant: Grant, started: float) -> None:
         """Report a success: `settle` for the outcome that nearly every call has."""
-        self.settle(grant, SUCCESS, started)
+        raise NotImplementedError
 
     def fail(self, grant: Grant, started: float, failure: Gist) -> None:
         """Report a failure: `settle` for one after which the upstream has asked for nothing."""
-        self.settle(grant, FAILURE, started, failure)
+        raise NotImplementedError
 
     def snapshot(self) -> CircuitBreakerSnapshot:
         raise NotImplementedError
@@ -203,7 +203,7 @@ class Circuit:
         A dependency that hangs must open the circuit also when the timeout stands outside the guard. Returns
         what it was taken for.
         """
-        waited = self.now() - started if self.timed else 0.0
+        waited = self.now() - started
         if waited > self._slow_after:
             text = f"cancelled after {waited:.3g} s (slow_call_duration is {self._slow_after:.3g} s)"
             self.settle(grant, FAILURE, started, text)

@@ -232,7 +232,7 @@ class LocalCircuit(DeferringCircuit):
     def adopt_policy(self, policy: CircuitBreakerPolicy) -> None:
         with self._inside():
             self._take_policy(policy)
-            self._machine.adopt_policy(policy, self.now())
+            self._machine.adopt_policy(policy)
             self._publish()  # a new era: calls under way come to `_settle_other`, and count as before
 
     def _operate(self, act: Callable[[float], Transition | None]) -> None:

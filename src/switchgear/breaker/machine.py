@@ -303,7 +303,7 @@ class Machine:
         """This is a child process now. Probes on their way are the parent's: none of them ever ends here."""
         self.leases.clear()
 
-    def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
+    def adopt_policy(self, policy: CircuitBreakerPolicy) -> None:
         """Go on under another policy. The state stays, and evidence that is counted in the same way."""
         unclaimed, self.policy = self.policy is None, policy
         match self.phase:

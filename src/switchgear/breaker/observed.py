@@ -16,6 +16,7 @@ from switchgear.breaker.circuit import Circuit, Grant, Override, Shed
 from switchgear.breaker.events import Listener, TransitionEvent
 from switchgear.breaker.machine import FAILURE, SUCCESS, Leased, Outcome, Passed
 from switchgear.breaker.off import OffCircuit
+from switchgear.breaker.outcome import Gist
 from switchgear.breaker.policy import CircuitBreakerPolicy, seconds
 from switchgear.breaker.state import CircuitBreakerSnapshot
 from switchgear.errors import CircuitOpenError
@@ -146,10 +147,10 @@ class ObservedCircuit(Circuit):
         except Exception:
             self._complain()
 
-    def fail(self, grant: Grant, *args: Any, **kwargs: Any) -> None:
+    def fail(self, grant: Grant, started: float, failure: Gist) -> None:
         late = self.inner.outdated(grant)
-        self.inner.fail(grant, *args, **kwargs)
-        self._ended(grant, FAILURE, args[0], late)
+        self.inner.fail(grant, started, failure)
+        self._ended(grant, FAILURE, started, late)
 
     def settle(
         self,

@@ -27,6 +27,8 @@ class OffCircuit(Circuit):
     def settle(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is counted."""
 
+    succeed = fail = settle
+
     def cancel(self, *args: Any, **kwargs: Any) -> Outcome:
         """Nothing is counted."""
         return INCONCLUSIVE

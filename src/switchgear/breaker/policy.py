@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Final, Literal, cast
 
@@ -153,8 +153,16 @@ def normalised(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Range:
-    allowed: str
-    holds: Callable[[Any], bool]
+    values: str
+    holds_for: Callable[[Any], bool]
+    optional: bool = False
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.values}, or None" if self.optional else self.values
+
+    def holds(self, value: object) -> bool:
+        return (self.optional and value is None) or self.holds_for(value)
 
 
 def _is_number(value: object) -> bool:
@@ -195,35 +203,32 @@ def is_status(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599
 
 
-def _optional(range_: _Range) -> _Range:
-    return _Range(f"{range_.allowed}, or None", lambda value: value is None or range_.holds(value))
-
-
 _COUNT = _Range("an integer of at least 1", is_count)
 _DURATION = _Range("a duration over 0 (seconds or timedelta)", _is_duration)
-_SHARE = _Range("a number in (0, 1]", _is_share)
-_CALLABLE = _Range("a callable", callable)
+_OPTIONAL_DURATION = replace(_DURATION, optional=True)
+_OPTIONAL_SHARE = _Range("a number in (0, 1]", _is_share, optional=True)
+_OPTIONAL_CALLABLE = _Range("a callable", callable, optional=True)
 _EXCEPTIONS = _Range("an exception type, a tuple of them or a predicate", _is_exception_filter)
 
 RANGES: Final[Mapping[str, _Range]] = {
-    "failure_threshold": _optional(_COUNT),
-    "window": _optional(_DURATION),
-    "failure_rate": _optional(_SHARE),
-    "slow_call_rate": _optional(_SHARE),
+    "failure_threshold": replace(_COUNT, optional=True),
+    "window": _OPTIONAL_DURATION,
+    "failure_rate": _OPTIONAL_SHARE,
+    "slow_call_rate": _OPTIONAL_SHARE,
     "minimum_calls": _COUNT,
-    "slow_call_duration": _optional(_DURATION),
+    "slow_call_duration": _OPTIONAL_DURATION,
     "reset_timeout": _DURATION,
     "reset_timeout_factor": _Range("a number of at least 1", lambda v: _is_number(v) and v >= 1),
     "reset_timeout_max": _DURATION,
     "jitter": _Range("a number in [0, 1)", lambda v: _is_number(v) and 0 <= v < 1),
-    "retry_after_from": _optional(_CALLABLE),
+    "retry_after_from": _OPTIONAL_CALLABLE,
     "half_open_max": _COUNT,
     "success_threshold": _COUNT,
     "probe_timeout": _DURATION,
     "failure_on": _EXCEPTIONS,
     "ignore": _EXCEPTIONS,
-    "failure_if": _optional(_CALLABLE),
-    "failure_statuses": _optional(_Range("a collection of statuses in 100-599", _are_statuses)),
+    "failure_if": _OPTIONAL_CALLABLE,
+    "failure_statuses": _Range("a collection of statuses in 100-599", _are_statuses, optional=True),
     "mode": _Range("'enforce' or 'shadow'", lambda v: isinstance(v, str) and v in ("enforce", "shadow")),
 }
 _DURATIONS = ("window", "slow_call_duration", "reset_timeout", "reset_timeout_max", "probe_timeout")

@@ -42,15 +42,15 @@ class LastGood:
 
     def get(self, key: Hashable, default: Any) -> Any:
         with self._lock:
-            kept, answer = self._answers.get(key, (0.0, _MISSING))
-            if answer is _MISSING or self._clock() - kept > self._max_age:
+            kept = self._answers.get(key)
+            if kept is None or self._clock() - kept[0] > self._max_age:
                 return default
-            return answer
+            return kept[1]
 
 
 def argument_key(*args: Any, **kwargs: Any) -> Hashable:
     """The key of a call: its arguments; `f(1)` and `f(1.0)` share one, as in any dict."""
-    return (*args, _SEPARATOR, *sorted(kwargs.items())) if kwargs else args
+    return (*args, _SEPARATOR, *sorted(kwargs.items()))
 
 
 class Rescue:

@@ -46,8 +46,9 @@ class ShadowCounts:
 
     def plus(self, outcome: str, *, shed: bool) -> ShadowCounts:
         """One more call, by the name of its outcome. `shed`: it would have been rejected."""
-        failed = outcome == "failure"
-        counts = replace(self, all_failures=self.all_failures + failed) if failed else self
+        counts = self
+        if outcome == "failure":
+            counts = replace(self, all_failures=self.all_failures + 1)
         return replace(counts, **{outcome: getattr(counts, outcome) + 1}) if shed else counts
 
 

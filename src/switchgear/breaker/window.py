@@ -54,6 +54,8 @@ class RollingWindow:
 
     __slots__ = ("_gone", "_ring", "_width", "calls", "edge", "failures", "length", "limit", "newest", "slow")
 
+    newest: _Bucket  # there from the first outcome on: nobody asks for it before `edge`
+
     def __init__(self, length: float) -> None:
         self.length = length
         self.calls = self.failures = self.slow = 0
@@ -61,7 +63,6 @@ class RollingWindow:
         self._gone = 0  # successes that have left
         self._width = length / BUCKETS
         self._ring: list[_Bucket] = []  # oldest first; at most 17, since they start at least one width apart
-        self.newest = _Bucket(0.0)
         self.edge = -math.inf  # until then neither a new bucket is due nor does the oldest one leave
 
     @property

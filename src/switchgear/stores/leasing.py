@@ -97,8 +97,8 @@ class LeasingMirror(Mirror):
         self._inherited = False
         """Whether an order of the parent's holds here that the store may not have yet."""
 
-    def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
-        super().adopt_policy(policy, now)
+    def adopt_policy(self, policy: CircuitBreakerPolicy) -> None:
+        super().adopt_policy(policy)
         self._rules = shared_rules(policy)
         # A trip under the policy of before is decided: what the store confirms is not for this one to judge.
         self._optimistic = False

@@ -242,10 +242,10 @@ class Mirror(Post):
         self.own.assume(opened, verdict.reason, now)
         self._moved_to(OPEN, verdict.rule)
 
-    def adopt_policy(self, policy: CircuitBreakerPolicy, now: float) -> None:
+    def adopt_policy(self, policy: CircuitBreakerPolicy) -> None:
         """Go on under another policy; what the store said last holds, and nothing pending is lost."""
         self.count_by(policy)
-        self.own.adopt_policy(policy, now)
+        self.own.adopt_policy(policy)
 
     # ---- operator ----
 

@@ -304,7 +304,7 @@ class MirroredCircuit(DeferringCircuit):
         now = self.now()
         with self._inside():
             self._take_policy(policy)
-            self._mirror.adopt_policy(policy, now)
+            self._mirror.adopt_policy(policy)
             # No hello: the processes of one gateway adopt a policy one after the other, which is no conflict.
             view = self._mirror.view
             self._foreign = self._hello.policy if view is None else view.policy

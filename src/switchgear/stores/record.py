@@ -160,9 +160,14 @@ class Record:
     def restore(self, known: Known, now: int) -> None:
         """Take over what a process knows of a newer generation than this one."""
         self.generation = known.generation - 1
-        remaining = known.remaining_ms if known.state == OPEN else None
         self.move(
-            Move(to=known.state, token=known.change, why=known.why, open_ms=remaining, rounds=known.rounds),
+            Move(
+                to=known.state,
+                token=known.change,
+                why=known.why,
+                open_ms=known.remaining_ms,
+                rounds=known.rounds,
+            ),
             now,
         )
         self.open_ms = known.open_ms
