@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from switchgear import CircuitBreaker, CircuitOpenError, CircuitState, Switchgear
+from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, CircuitState, Switchgear
 from switchgear.stores import CircuitBreakerStore, InMemoryCircuitBreakerStore
 from switchgear.testing import ManualClock
 
@@ -169,6 +169,42 @@ async def test_a_circuit_opened_before_its_breaker_came_stays_open(
     clock.advance(20)
     breaker.acquire().success()
     assert breaker.state == "closed"
+
+
+async def test_an_owner_shares_present_and_future_breakers_for_a_block(
+    store: InMemoryCircuitBreakerStore, clock: ManualClock
+) -> None:
+    shop, other = (Switchgear("shop", clock=clock, failure_threshold=1) for _ in range(2))
+    present = shop.breaker("payments")
+    with shop.open(store), other.open(store):
+        future = shop.breaker("stock")
+        for breaker in (present, future):
+            breaker.acquire().failure()
+            with pytest.raises(CircuitOpenError, match=f"circuit '{breaker.name}' is open"):
+                other.breaker(breaker.name).acquire()
+        with pytest.raises(ValueError, match="policy"):
+            CircuitBreaker("payments", store=store, namespace="shop", failure_threshold=9)
+    assert [breaker.state for breaker in shop] == ["closed", "closed"]
+    present.acquire().failure()
+    clock.advance(29)
+    with pytest.raises(CircuitOpenError, match="circuit 'payments' is open"):
+        present.acquire()
+    clock.advance(1)
+    assert present.acquire().probe
+
+
+async def test_a_breaker_goes_to_another_store_and_on_by_itself(
+    store: InMemoryCircuitBreakerStore, clock: ManualClock
+) -> None:
+    breaker = CircuitBreaker("payments", failure_threshold=1, clock=clock)
+    breaker.rebind(store)
+    breaker.acquire().failure()
+    assert (await store.get_state("payments")).state == "open"
+    breaker.adopt(CircuitBreakerPolicy(failure_threshold=1, mode="shadow"))
+    breaker.acquire().failure()
+    assert (await store.get_state("payments#shadow")).state == "open"
+    breaker.rebind(None)
+    assert (breaker.state, breaker.policy.mode) == ("closed", "shadow")
 
 
 async def test_two_policies_for_one_key(store: InMemoryCircuitBreakerStore) -> None:

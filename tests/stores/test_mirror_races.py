@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from switchgear import CircuitBreaker
 from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS
+from switchgear.breaker.observed import observed
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.breaker.state import CircuitState
 from switchgear.errors import CircuitOpenError
+from switchgear.metrics.tally import CallTally
 from switchgear.stores.ledger import RETRIED
 from switchgear.stores.operations import Flush, Move, Override, Reset, Transition
 from tests.stores.processes import KEY, Process, World
@@ -504,6 +509,43 @@ def test_counting_goes_on_after_the_stores_clock_went_back(world: World) -> None
     b.fail(2)
     world.pass_time(0.3)
     assert (a.state, b.state) == ("open", "open")
+
+
+# ---- through a breaker ----
+
+
+@pytest.mark.parametrize("observers", [0, 1])
+def test_who_must_not_wait_gets_no_probe_that_the_store_would_have_to_lease(
+    world: World, observers: int
+) -> None:
+    (a,) = opened(world, 1)
+    breaker = CircuitBreaker("x", POLICY, clock=world.clock)
+    breaker.circuit = observed(a.circuit, (CallTally(),) * observers)
+    world.pass_time(10.1)
+    assert breaker.try_acquire() is None
+    assert breaker.try_acquire() is None, "and none is under way"
+    with breaker.acquire() as permit:
+        assert permit.probe
+
+
+@pytest.mark.parametrize("observers", [0, 1])
+def test_a_store_that_does_not_answer_is_waited_for_only_so_long(world: World, observers: int) -> None:
+    (a,) = world.processes_of(1, POLICY)
+    breaker = CircuitBreaker("x", POLICY, clock=world.clock)
+    breaker.circuit = observed(a.circuit, (CallTally(),) * observers)
+    a.slow_leases = True
+    assert not breaker.ready(0.001)
+    assert not asyncio.run(breaker.ready_async(0.001))
+
+
+def test_an_operator_at_one_breaker_overrides_for_all(world: World) -> None:
+    a, b = world.processes_of(2, POLICY)
+    breaker = CircuitBreaker("x", POLICY, clock=world.clock)
+    breaker.circuit = a.circuit
+    for verb, state in ((breaker.disable, "disabled"), (breaker.force_open, "forced-open")):
+        verb("migration", "ann")
+        world.settle()
+        assert (a.state, b.state, b.circuit.snapshot().reason) == (state, state, f"{state} by ann: migration")
 
 
 # ---- operators ----
