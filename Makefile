@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-hosts test-pythons lint format bench docs dist
+.PHONY: help setup demo test test-hosts test-pythons lint format bench mutation docs dist
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ $(READY): pyproject.toml
 # The peers that the benchmarks compare with; nobody else needs them.
 $(VENV)/.bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	@touch $@
+
+$(VENV)/.mutation: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutation
 	@touch $@
 
 demo: $(READY) ## the gateway before three services that fail on a schedule: make demo ARGS="--for 20s"
@@ -59,6 +63,12 @@ lint: $(READY) ## ruff, mypy strict, pyright strict
 format: $(READY) ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Starts from what the last run has left: changed functions are tried anew, and what ARGS names, such as
+# ARGS='switchgear.breaker.window*'. After new tests name what survived: python -m tests.release.mutation --survivors
+mutation: $(VENV)/.mutation ## how many small changes to the breaker's code the tests notice
+	$(BIN)/mutmut run $(ARGS)
+	@$(BIN)/python -m tests.release.mutation
 
 bench: $(VENV)/.bench ## the figures of README and docs, as ratios of one run: make bench ARGS="calls"
 	@$(BIN)/python -m benchmarks $(ARGS)
