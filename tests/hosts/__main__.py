@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import subprocess
 import sys
@@ -28,9 +27,9 @@ def requirements(extra: str) -> list[str]:
 
 def oldest(requirement: str) -> str:
     """The requirement of the lower bound itself."""
-    found = re.fullmatch(r"([\w.\[\]-]+)>=([\d.]+)(,.*)?", requirement)
+    found = re.fullmatch(r"([\w.\[\]-]+)>=([\d.]+)(,[^;]*)?(;.*)?", requirement)
     assert found is not None, f"{requirement!r} has no lower bound"
-    return f"{found[1]}=={found[2]}"
+    return f"{found[1]}=={found[2]}{found[4] or ''}"
 
 
 def environments(extra: str, suite: Suite) -> Iterator[tuple[str, list[str]]]:
@@ -48,10 +47,10 @@ def run(extra: str, suite: Suite) -> Iterator[str]:
             venv.create(folder, with_pip=True)
             python = str(Path(folder, "bin", "python"))
             subprocess.run([python, *PIP, *TOOLS, *wanted], check=True)
+            subprocess.run([python, *PIP, "--no-deps", "--editable", str(ROOT)], check=True)
             done = subprocess.run(
-                [python, "-m", "pytest", "-q", "--no-header", suite.tests],
+                [python, "-m", "pytest", "-q", "--no-header", *suite.tests.split()],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
                 check=False,
             )
             if done.returncode:
