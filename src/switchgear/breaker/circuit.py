@@ -1,12 +1,14 @@
 """A circuit that calls go through: what every kind of circuit shares.
 
-The healthy path reads two attributes and takes no lock:
+The healthy path reads two or three attributes and takes no lock:
 
 - `era` is the permission that every call gets, or `None` when somebody has to be asked (`admit`);
 - `calm` is that same object as long as a further success would change nothing, so that it need not be
-  recorded.
+  recorded;
+- `tallied` is it as long as a further success would only be one more: `next(tally)` counts it. So it is where
+  successes have to be told to others, now and then.
 
-Both are replaced whole and compared by identity, hence right without a GIL too. Where there is no `era`,
+All are replaced whole and compared by identity, hence right without a GIL too. Where there is no `era`,
 `blocked_until` is the moment before which there is nobody to ask: every call is rejected.
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -73,13 +75,19 @@ class Circuit:
         "plain",
         "policy",
         "reads_results",
+        "tallied",
+        "tally",
         "timed",
     )
+
+    tally: Iterator[int]
+    """Of the kinds that are ever `tallied`: an `itertools.count`, which loses none between threads."""
 
     def __init__(self, name: str, policy: CircuitBreakerPolicy, clock: Clock) -> None:
         self.name = name
         self.era: Passed | None = None
         self.calm: Passed | None = None
+        self.tallied: Passed | None = None
         self.blocked_until = -math.inf
         self._reason = ""
         self._clock = clock

@@ -83,6 +83,9 @@ def _guard_sync(  # noqa: C901
         if keep is None:
             if circuit.calm is grant:
                 return result
+            if circuit.tallied is grant:
+                next(circuit.tally)  # half of what a bound `__next__` costs
+                return result
             if not circuit.reads_results:
                 circuit.succeed(grant, started)
                 return result
@@ -96,7 +99,7 @@ def _guard_sync(  # noqa: C901
 def _guard_async(  # noqa: C901
     breaker: Guarded, fn: Callable[..., Awaitable[Any]], keep: Keep | None
 ) -> Callable[..., Any]:
-    async def guarded(*args: Any, **kwargs: Any) -> Any:
+    async def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: C901
         circuit = breaker.circuit
         grant: Grant | None = circuit.era
         if grant is None:
@@ -118,6 +121,9 @@ def _guard_async(  # noqa: C901
             raise
         if keep is None:
             if circuit.calm is grant:
+                return result
+            if circuit.tallied is grant:
+                next(circuit.tally)  # half of what a bound `__next__` costs
                 return result
             if not circuit.reads_results:
                 circuit.succeed(grant, started)

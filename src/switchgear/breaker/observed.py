@@ -83,7 +83,7 @@ class ObservedCircuit(Circuit):
         self.name = inner.name
         self.now = inner.now
         self.timed = True
-        self.calm = None  # no success goes by untold, and no rejection
+        self.calm = self.tallied = None  # no success goes by untold, and no rejection
         self.blocked_until = -math.inf
 
     # What may change from call to call is the inner one's.

@@ -84,6 +84,12 @@ class Ledger:
             self.newest.slow += 1
         self.end_run()
 
+    def tallied(self, count: int, now: float) -> None:
+        """Count successes that came when there was no run to end."""
+        if now >= self.edge:
+            self.turn(now)
+        self.newest.calls += count
+
     def fail(self, now: float, slow: bool) -> None:
         """Count a failure."""
         if now >= self.edge:

@@ -39,7 +39,7 @@ from switchgear.breaker.machine import (
 from switchgear.breaker.policy import CircuitBreakerPolicy
 from switchgear.breaker.rules import Evidence, Rule, Verdict, judge, least_failures
 from switchgear.breaker.state import CircuitState
-from switchgear.breaker.window import Counts
+from switchgear.breaker.window import Counts, Run
 from switchgear.stores import operations as ops
 from switchgear.stores.grants import Admitted, Ask, OwnProbe, Standing
 from switchgear.stores.post import Post
@@ -192,6 +192,12 @@ class Mirror(Post):
     def brace(self) -> None:
         """Look at the next outcome, whatever it is."""
         self.steady_until, self.slack = -math.inf, 0.0
+
+    def tallied(self, count: int, now: float) -> None:
+        """Take successes that were counted elsewhere, while a success was a number and nothing more."""
+        self.ledger.tallied(count, now)
+        if isinstance(self.counts, Run):
+            self.counts.successes += count
 
     @property
     def _ordinary(self) -> Counts | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from itertools import count
 from weakref import ReferenceType, ref
 
 from switchgear.breaker.circuit import Grant, Override, Shed
@@ -50,6 +52,8 @@ class MirroredCircuit(DeferringCircuit):
         "_home",
         "_mirror",
         "_state",
+        "_tallies",
+        "_tally_read",
         "_users",
         "key",
         "used",
@@ -68,11 +72,13 @@ class MirroredCircuit(DeferringCircuit):
         self._blocked_until = -math.inf  # as `blocked_until`, but for `by_hand`
         self._foreign = ""  # the last fingerprint of another policy that was complained about
         self._hello = _hello(policy)
+        self._new_tally()
         self._publish(self.now())
 
     def _take_policy(self, policy: CircuitBreakerPolicy) -> None:
         super()._take_policy(policy)
         self._ages = self.timed or policy.has_window  # otherwise nobody asks when a success came
+        self._tallies = not (self._ages or self.reads_results)
 
     def _make_mirror(self) -> Mirror:
         return FollowingMirror(self.policy, self.now(), self._home.draw)
@@ -147,8 +153,16 @@ class MirroredCircuit(DeferringCircuit):
 
     # The next two are `settle` for what nearly every call ends with, as long as that is only a number more:
     # see `Mirror.ease`, and `LocalCircuit` for why they look so.
+    #
+    # Once there is no run to end, the next successes are not even worth a lock: they are tallied until
+    # somebody takes it (a failure, the pump for its flush, a reader). One that has found itself `tallied`
+    # came before whatever ends that. Where threads really run at once it may be counted just after a reading,
+    # and shows in the next one: it is not lost, and it ends no run that has begun since.
 
     def succeed(self, grant: Grant, started: float) -> None:
+        if self.tallied is grant:
+            next(self.tally)
+            return
         now = self.now() if self._ages else 0.0
         acquire, leave = self._acquire, self._release
         slow = self.timed and now - started > self._slow_after
@@ -166,6 +180,8 @@ class MirroredCircuit(DeferringCircuit):
                 counts.failures = 0
                 counts.successes += 1
             self._cancelled = 0
+            if self._tallies:
+                self.tallied = self.era
             leave()
             return
         leave()
@@ -180,6 +196,7 @@ class MirroredCircuit(DeferringCircuit):
         slack = mirror.slack
         other = slow or self._busy or self._shadow  # in shadow mode `settle` counts every failure
         if slack > 0 and now < mirror.steady_until and not other and grant is self.era:
+            self.tallied = None
             mirror.slack = slack - 1
             ledger, counts = mirror.ledger, mirror.counts
             pending = ledger.newest
@@ -220,6 +237,7 @@ class MirroredCircuit(DeferringCircuit):
             return
         self._busy = True
         try:
+            self._take_tally()
             self._begin()
             self._settle(grant, Result(outcome, slow, retry_after, self._spread()), failure, now)
             tell = self._publish(now)
@@ -401,6 +419,25 @@ class MirroredCircuit(DeferringCircuit):
 
     # ---- inside ----
 
+    @contextmanager
+    def _inside(self) -> Generator[None]:
+        with super()._inside():
+            self._take_tally()
+            yield
+
+    def _new_tally(self) -> None:
+        self.tallied = None
+        self.tally = count()
+        self._tally_read = 0  # what a reading gives if no success has come
+
+    def _take_tally(self) -> None:
+        """Put what was tallied where it is sent and read; the lock is held. The next success comes by."""
+        self.tallied = None
+        read = next(self.tally)
+        came, self._tally_read = read - self._tally_read, read + 1
+        if came:
+            self._mirror.tallied(came, self.now())
+
     def _begin(self) -> None:
         """The first call says hello; the lock is held."""
         if not self.used:
@@ -442,6 +479,7 @@ class MirroredCircuit(DeferringCircuit):
     def after_fork(self) -> None:
         super().after_fork()
         self.used = False
+        self._new_tally()
         self._mirror.forked()
         self._publish(self.now())
 
