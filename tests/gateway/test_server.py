@@ -142,7 +142,7 @@ async def test_a_log_that_can_not_be_written_loses_lines_and_says_so(monkeypatch
     stream = SlowStream()
     log = AccessLog(lambda: stream, lambda: 0.5)  # type: ignore[arg-type]
     for _ in range(100):
-        log.add([b'{"url.path":"/a/path/of/usual/length"}\n'])
+        log.add(b'{"url.path":"/a/path/of/usual/length"}\n', 1)
     stream.let.set()
     await log.close()
     lines = [json.loads(line) for line in stream.written.decode().splitlines()]

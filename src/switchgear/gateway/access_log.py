@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from switchgear.gateway.access_line import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 logger = logging.getLogger("switchgear")
 
@@ -59,19 +59,23 @@ class AccessLog:
         self._reopening = False
         self._wall_clock = wall_clock
         self._loop = asyncio.get_running_loop()
-        self._lines: list[bytes] = []
-        self._size = 0
+        self._waiting: list[bytes] = []
+        self._lines = self._size = 0
         self._unreported = 0
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
 
-    def add(self, lines: Sequence[bytes]) -> None:
-        """Adds whole lines."""
+    def add(self, lines: bytes, count: int) -> None:
+        """Adds `count` whole lines.
+
+        In one piece: thousands that wait in pieces of their own would push all else out of the caches.
+        """
         if self._size > MAX_WAITING:
-            self._lose(len(lines))
+            self._lose(count)
             return
-        self._size += sum(map(len, lines))
-        self._lines += lines
+        self._size += len(lines)
+        self._lines += count
+        self._waiting.append(lines)
         if self._timer is None:
             self._timer = self._loop.call_later(FLUSH_INTERVAL, self._flush)
 
@@ -87,7 +91,7 @@ class AccessLog:
             self._timer.cancel()
         if self._writing is not None:
             await self._writing
-        await asyncio.to_thread(self._put, self._take())
+        await asyncio.to_thread(self._put, *self._take())
         if self._stream is not sys.stdout.buffer:
             self._stream.close()
 
@@ -98,27 +102,29 @@ class AccessLog:
     def _flush(self) -> None:
         if self._writing is None or self._writing.done():
             self._timer = None
-            self._writing = self._loop.run_in_executor(None, self._put, self._take())
+            self._writing = self._loop.run_in_executor(None, self._put, *self._take())
         else:  # the stream is slow: lines gather up to the bound
             self._timer = self._loop.call_later(FLUSH_INTERVAL, self._flush)
 
-    def _take(self) -> list[bytes]:
-        lines, self._lines, self._size = self._lines, [], 0
+    def _take(self) -> tuple[list[bytes], int]:
+        waiting, lines = self._waiting, self._lines
+        self._waiting, self._lines, self._size = [], 0, 0
         if self._unreported:
             now = text_of(int(self._wall_clock() * 1000))
-            lines.append(b'{"time":"%b","msg":"lines lost","lines":%d}\n' % (now, self._unreported))
+            waiting.append(b'{"time":"%b","msg":"lines lost","lines":%d}\n' % (now, self._unreported))
+            lines += 1
             self._unreported = 0
-        return lines
+        return waiting, lines
 
-    def _put(self, lines: list[bytes]) -> None:
+    def _put(self, waiting: list[bytes], lines: int) -> None:
         try:
             if self._reopening:
                 self._renew()
-            self._stream.write(b"".join(lines))
+            self._stream.write(b"".join(waiting))
             self._stream.flush()
         except OSError as error:  # a full disk, a reader that is gone: requests are still served
-            logger.error("the access log can't be written: %s; %d lines are lost", error, len(lines))  # noqa: TRY400 - the reason is all there is to tell
-            self._loop.call_soon_threadsafe(self._lose, len(lines))
+            logger.error("the access log can't be written: %s; %d lines are lost", error, lines)  # noqa: TRY400 - the reason is all there is to tell
+            self._loop.call_soon_threadsafe(self._lose, lines)
 
     def _renew(self) -> None:
         self._reopening = False

@@ -1,7 +1,7 @@
 """What is kept of a request that is over: counts, and a line of the access log.
 
-A request only leaves a note. Notes are worked off many at once, which takes half of the time: between two
-requests the processor has forgotten what it needs for it.
+A request is only put aside. Many are worked off at once, which takes half of the time: between two requests
+the processor has forgotten what it needs for it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from time import monotonic
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.access_line import line_of_refused, lines_of
 from switchgear.gateway.metrics.tallies import BATCH
@@ -25,16 +25,13 @@ if TYPE_CHECKING:
     from switchgear.gateway.reply import Reply
 
 LONGEST_WAIT: Final = 0.05
-"""Seconds until a note is worked off that is not followed by enough others."""
+"""Seconds until a request is worked off that is not followed by enough others."""
 GONE: Final = 499
 """The status of a client that left before its answer began."""
 
-Note: TypeAlias = "tuple[Reply, Exchange | None, float, str]"
-"""A request that is over, the same again if a route took it, its end, and the state of its circuit then."""
-
 
 class Books:
-    """Takes the notes of a listener. `log`: `None` for no lines; `counts`: whether anybody reads them."""
+    """Takes the requests of a listener. `log`: `None` for no lines; `counts`: whether anybody reads them."""
 
     def __init__(
         self, board: Board, log: AccessLog | None, counts: bool, wall_clock: Callable[[], float] = time.time
@@ -42,10 +39,10 @@ class Books:
         self.log = log
         self._counts = counts
         self._board = board
-        self._states = board.log.states
+        self._state_of = board.log.states.get
         self._wall_clock = wall_clock
         self._loop = asyncio.get_running_loop()
-        self._notes: list[Note] = []
+        self._over: list[Reply] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def keep(self, log: AccessLog | None, counts: bool) -> AccessLog | None:
@@ -61,15 +58,16 @@ class Books:
 
     def enter(self, reply: Reply) -> None:
         """A request is over."""
-        exchange, state = None, ""
+        reply.ended = monotonic()
+        if not reply.status:
+            reply.status, reply.origin = GONE, reply.origin or b"client_gone"
         if isinstance(reply, Exchange):
-            exchange = reply
-            circuit = reply.plan.circuit
-            if circuit:
-                state = self._states.get(circuit, "closed")  # it may be another one later
-        notes = self._notes
-        notes.append((reply, exchange, monotonic(), state))
-        if len(notes) >= BATCH:
+            circuit, state_of = reply.plan.circuit, self._state_of
+            # Now: it may be another one later.
+            reply.circuit_state = state_of(circuit, "closed") if circuit else ""
+        over = self._over
+        over.append(reply)
+        if len(over) >= BATCH:
             self.settle()
         elif self._timer is None:
             self._timer = self._loop.call_later(LONGEST_WAIT, self._in_time)
@@ -79,22 +77,18 @@ class Books:
         self._board.refused(error)
         if self.log is not None:
             self.settle()  # lines are in the order of the ends
-            self.log.add(
-                [line_of_refused(self._wall_clock(), client.request_line, error.status, client.address)]
-            )
+            line = line_of_refused(self._wall_clock(), client.request_line, error.status, client.address)
+            self.log.add(line, 1)
 
     def settle(self) -> None:
-        """Works off all notes."""
-        notes, self._notes = self._notes, []
-        if not notes:
+        """Works off all requests that are over."""
+        over, self._over = self._over, []
+        if not over:
             return
-        for reply, _, _, _ in notes:
-            if not reply.status:
-                reply.status, reply.origin = GONE, reply.origin or b"client_gone"
         if self._counts:
-            self._count(notes)
+            self._count(over)
         if self.log is not None:
-            self.log.add(lines_of(notes, self._wall_clock() - monotonic()))
+            self.log.add(lines_of(over, self._wall_clock() - monotonic()), len(over))
 
     def close(self) -> None:
         """Works off what is left."""
@@ -107,8 +101,8 @@ class Books:
         self._timer = None
         self.settle()
 
-    def _count(self, notes: list[Note]) -> None:
+    def _count(self, over: list[Reply]) -> None:
         unmatched = self._board.unmatched
-        for reply, exchange, ended, _ in notes:
-            tally = unmatched if exchange is None else exchange.plan.tally
-            tally.count(reply, ended - reply.started)
+        for reply in over:
+            tally = reply.plan.tally if isinstance(reply, Exchange) else unmatched
+            tally.count(reply)

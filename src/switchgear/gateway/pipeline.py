@@ -100,7 +100,7 @@ class Planner:
             () if guard is None else (guard,),
             self._limits,
             first,
-            _line(route),
+            _line(route, alone=route.streamed and first.balancer is None),
             self._board.route(route.path.canonical),
             None if route.streamed else self._aggregator(route, upstreams),
             self._deadline(route),
@@ -167,12 +167,12 @@ def _expire(exchange: Exchange) -> None:
     exchange.expire()
 
 
-def _line(route: Route) -> RouteLine:
+def _line(route: Route, *, alone: bool) -> RouteLine:
     members: dict[str, object] = {"http.route": route.path.canonical}
     members["service"] = ",".join(service.name for service in route.services)
     if key := _circuit_key(route):
         members["circuit"] = key
-    return route_line(members)
+    return route_line(members, alone=alone)
 
 
 def _circuit_key(route: Route) -> str:

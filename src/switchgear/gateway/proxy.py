@@ -44,7 +44,16 @@ _begin = (
 class Exchange(Conversation):
     """A request and its answer; for its layers a `Call`, for its attempt a `Caller`."""
 
-    __slots__ = ("_attempt", "_changed", "attempts", "params", "plan", "sent_whole", "upstream_seconds")
+    __slots__ = (
+        "_attempt",
+        "_changed",
+        "attempts",
+        "circuit_state",
+        "params",
+        "plan",
+        "sent_whole",
+        "upstream_seconds",
+    )
 
     _depth = 0
     """Layers that wait for an outcome."""
@@ -58,6 +67,8 @@ class Exchange(Conversation):
     tried: UpstreamEndpoint | None = None
     parts: tuple[Result, ...] = ()
     """Of a merged answer."""
+    circuit_state: str
+    """When it was over, if somebody wants to know."""
 
     def __init__(
         self,

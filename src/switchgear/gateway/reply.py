@@ -32,6 +32,8 @@ class Reply:
         "bytes_in",
         "bytes_out",
         "client",
+        "ended",
+        "head_at",
         "id_line",
         "origin",
         "received_whole",
@@ -43,8 +45,8 @@ class Reply:
 
     continued = False
     """Whether the client was asked for its body by `100 Continue`."""
-    head_at = 0.0
-    """When the head of an answer was sent whose body followed; 0: none was."""
+    ended: float
+    """When it was over, if somebody wants to know."""
     _chunked = False
     _keep = False
 
@@ -63,6 +65,8 @@ class Reply:
         self.bytes_in = 0
         """Of the request's body."""
         self.bytes_out = 0
+        self.head_at = 0.0
+        """When the head of an answer was sent whose body followed; 0: none was."""
 
     def send_whole(self, answer: WholeAnswer) -> None:
         """Sends an upstream's answer as it came."""

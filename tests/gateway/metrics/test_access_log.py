@@ -72,13 +72,13 @@ class FullDisk:
 async def test_what_a_full_disk_took_is_counted_and_the_log_goes_on(caplog):
     disk = FullDisk()
     log = AccessLog(lambda: disk)
-    log.add([b'{"url.path":"/lost"}\n'])
+    log.add(b'{"url.path":"/lost"}\n', 1)
     log.reopen()
     async with asyncio.timeout(10):
         while not log.dropped:  # noqa: ASYNC110 - the log's thread tells nobody
             await asyncio.sleep(0.01)
     disk.room = True
-    log.add([b'{"url.path":"/kept"}\n'])
+    log.add(b'{"url.path":"/kept"}\n', 1)
     await log.close()
     kept, lost = (json.loads(line) for line in disk.written.splitlines())
     assert (kept["url.path"], lost["msg"], lost["lines"], log.dropped) == ("/kept", "lines lost", 1, 1)
@@ -88,7 +88,7 @@ async def test_what_a_full_disk_took_is_counted_and_the_log_goes_on(caplog):
 async def test_no_more_is_kept_than_the_bound():
     log = AccessLog(FullDisk)
     while not log.dropped:
-        log.add([b"x" * 60_000 + b"\n"])
+        log.add(b"x" * 60_000 + b"\n", 1)
     assert log._size < MAX_WAITING + 100_000
     await log.close()
 

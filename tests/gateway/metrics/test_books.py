@@ -1,15 +1,18 @@
 """Notes of requests that are over: none is lost, and each tells how things were at its end."""
 
 import json
+import random
+from bisect import bisect_left
 
 import pytest
 
 from switchgear.gateway.access_line import text_of
 from switchgear.gateway.config.model import Address, GatewayConfig, LogConfig
-from switchgear.gateway.metrics.tallies import BATCH
+from switchgear.gateway.metrics.tallies import BATCH, Histogram
 from switchgear.gateway.server import Gateway
+from switchgear.metrics.histogram import BOUNDS
 from tests.admin.desk import metrics, operated
-from tests.gateway.upstreams import OK, answering, ask, circuit, client_of, gateway, get, route
+from tests.gateway.upstreams import OK, answering, ask, circuit, client_of, gateway, get, post, route
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +61,50 @@ async def test_who_reads_the_counts_sees_all_that_is_over():
         for seen in range(1, 4):
             await ask(running, get("/"))
             assert (await metrics(desk))["http_requests_total", "/", "200", "GET"] == seen
+
+
+@pytest.mark.parametrize("count", [BATCH - 1, 2 * BATCH + 1])
+async def test_requests_and_attempts_are_counted_once_however_many_there_are(count: int):
+    async with (
+        answering(OK) as up,
+        operated(route("/", up.port), hosts=("gateway",)) as (running, desk),
+        client_of(running) as client,
+    ):
+        for _ in range(count):
+            await client.send(get("/"))
+            await client.read_message()
+        first, again = await metrics(desk), await metrics(desk)
+    origin = f"http://127.0.0.1:{up.port}"
+    for seen in (first, again):
+        assert seen["http_requests_total", "/", "200", "GET"] == count
+        assert seen["http_request_duration_seconds_bucket", "+Inf", "/", "GET"] == count
+        assert seen["upstream_requests_total", "200", origin, "none", "up"] == count
+        assert seen["upstream_request_duration_seconds_bucket", "+Inf", "up"] == count
+
+
+@pytest.mark.parametrize("count", [0, 1, 500])
+def test_many_durations_at_once_are_counted_like_one_by_one(count: int):
+    chance = random.Random(count)
+    durations = [chance.choice((*BOUNDS, 0.0, 11.0, chance.expovariate(2))) for _ in range(count)]
+    histogram = Histogram()
+    for start in range(0, count, 100):
+        histogram.extend(durations[start : start + 100])
+    buckets = [0] * (len(BOUNDS) + 1)
+    for seconds in durations:
+        buckets[bisect_left(BOUNDS, seconds)] += 1  # an upper end belongs to its bucket
+    assert histogram.value == [*buckets, pytest.approx(sum(durations))]
+
+
+async def test_a_line_tells_the_same_in_the_same_order_whether_there_is_more_to_tell_or_not(tmp_path):
+    file = tmp_path / "access.log"
+    async with (
+        answering(OK) as up,
+        gateway(route("/", up.port, service={"circuit": circuit("c")}), access=str(file)) as running,
+    ):
+        await ask(running, get("/"))
+        await ask(running, post("/", b"four"))
+    ordinary, more = (list(json.loads(line)) for line in file.read_text().splitlines())
+    assert [name for name in more if name != "bytes_in"] == ordinary
 
 
 async def test_a_line_has_the_state_that_the_circuit_had_when_the_request_ended(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from switchgear.gateway.metrics.attention import Attention
@@ -45,7 +44,7 @@ class Board:
         return self._routes.setdefault(name, RouteTally(name))
 
     def upstream(self, name: str) -> UpstreamTally:
-        return self._upstreams.setdefault(name, UpstreamTally(name, monotonic))
+        return self._upstreams.setdefault(name, UpstreamTally(name))
 
     def retries(self, name: str) -> RetryTally:
         """Of a service that retries."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from switchgear import CircuitOpenError
 from switchgear.gateway.exchange import UpstreamFailure
+from switchgear.gateway.metrics.tallies import BATCH
 
 if TYPE_CHECKING:
     from switchgear import Permit
@@ -307,7 +308,11 @@ class Attempt:
             self._measure(self._upstream.tally, head.status)
 
     def _measure(self, tally: UpstreamTally, status: int) -> None:
-        self._caller.upstream_seconds = tally.answered(self._endpoint.origin, status, self._sent)
+        seconds = self._caller.upstream_seconds = monotonic() - self._sent
+        notes = tally.notes
+        notes.append((self._endpoint.origin, status, seconds))
+        if len(notes) >= BATCH:
+            tally.settle()
 
     def _fail(self, failure: UpstreamFailure) -> None:
         sent = getattr(self, "_sent", None)
