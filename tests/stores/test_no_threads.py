@@ -26,9 +26,9 @@ GEVENT = "from gevent import monkey, sleep\nmonkey.patch_all()\n" + COMMON
 FORBIDDEN = (
     """
 import threading
-def start_new_thread(*_):
+def start_new_thread(*_, **__):
     raise RuntimeError("thread is not supported for isolated subinterpreters")
-threading._start_new_thread = start_new_thread
+threading._start_new_thread = threading._start_joinable_thread = start_new_thread  # the second one since 3.13
 """
     + COMMON
 )
