@@ -115,6 +115,7 @@ class SimulatedProcess:
                 view = await self.courier.ask(letter)
             except Exception as error:
                 future.set_exception(error)
+                future.exception()  # whoever asked may have given up long ago
             else:
                 future.set_result(view)
 

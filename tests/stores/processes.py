@@ -127,6 +127,7 @@ class Process:
                 future.set_result(self._carry([letter])[0])
             except ConnectionError as error:
                 future.set_exception(error)
+                future.exception()  # whoever asked may have given up long ago
 
         if self.slow_leases:
             self.late.append(answer)
