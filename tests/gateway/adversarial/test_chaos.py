@@ -151,6 +151,13 @@ async def talks_garbage(client: Peer, path: str) -> None:
     await read_at_most(client, 1 << 20)
 
 
+async def dribbles(client: Peer, path: str) -> None:
+    for byte in post(path, b"drop by drop", "Connection: close"):
+        await client.send(bytes((byte,)))
+        await asyncio.sleep(0)
+    await read_at_most(client, 1 << 20)
+
+
 async def uploads_without_end(client: Peer, path: str) -> None:
     await client.send(get(path, "Transfer-Encoding: chunked", method="POST"))
     for _ in range(64):
@@ -167,6 +174,7 @@ CLIENTS: list[Callable[[Peer, str], Awaitable[None]]] = [
     stops_in_its_body,
     pipelines_and_leaves,
     talks_garbage,
+    dribbles,
     uploads_without_end,
 ]
 
