@@ -40,6 +40,7 @@ Q = TypeVar("Q", bound=_Request)
 A = TypeVar("A", bound=_Response)
 Q_contra = TypeVar("Q_contra", bound=_Request, contravariant=True)
 A_co = TypeVar("A_co", bound=_Response, covariant=True)
+Inner = TypeVar("Inner")
 T = TypeVar("T", bound="_Transport[Any, Any]")
 AsyncT = TypeVar("AsyncT", bound="_AsyncTransport[Any, Any]")
 
@@ -134,15 +135,8 @@ class AsyncBody:
             self._reading.ended()
 
 
-class GuardedTransport(Generic[Q, A, T]):
-    """Sends requests through another transport as long as their circuits let them.
-
-    `breakers` is a family (one circuit for each `scheme://host:port`, or for each `key(request)`) or one
-    breaker for all requests. `transport` does the sending; by default a new one. Closing closes it. `on_open`
-    says what a rejection becomes: "raise" the library's `TransportError`, which is a `CircuitOpenError`, too;
-    "response" a made-up 503; "plain" a bare `CircuitOpenError`. Raises `TypeError` and `ValueError` for what
-    does not fit.
-    """
+class _Guarded(Generic[Q, A, Inner]):
+    """What has no colour: what is inside, who guards it, and what becomes of an answer."""
 
     _host: Host[Q, A]
     _default: type[Any]
@@ -151,13 +145,29 @@ class GuardedTransport(Generic[Q, A, T]):
     def __init__(
         self,
         breakers: BreakerFamily | CircuitBreaker,
-        transport: T | None = None,
+        transport: Inner | None = None,
         *,
         key: Callable[[Q], str] | None = None,
         on_open: OnOpen = "raise",
     ) -> None:
         self._guard = Guard(self._host, breakers, key, on_open)
-        self._transport: T = self._default() if transport is None else transport
+        self._transport: Inner = self._default() if transport is None else transport
+
+    def _answered(self, breaker: CircuitBreaker, permit: Permit, response: A) -> A:
+        if not decided_by_head(permit, breaker.policy, response, response.status_code):
+            response.stream = self._body(response.stream, Reading(self._guard, breaker, permit))
+        return response
+
+
+class GuardedTransport(_Guarded[Q, A, T]):
+    """Sends requests through another transport as long as their circuits let them.
+
+    `breakers` is a family (one circuit for each `scheme://host:port`, or for each `key(request)`) or one
+    breaker for all requests. `transport` does the sending; by default a new one. Closing closes it. `on_open`
+    says what a rejection becomes: "raise" the library's `TransportError`, which is a `CircuitOpenError`, too;
+    "response" a made-up 503; "plain" a bare `CircuitOpenError`. Raises `TypeError` and `ValueError` for what
+    does not fit.
+    """
 
     def handle_request(self, request: Q) -> A:
         breaker = self._guard.breaker(request)
@@ -176,11 +186,6 @@ class GuardedTransport(Generic[Q, A, T]):
             response.close()
             raise
 
-    def _answered(self, breaker: CircuitBreaker, permit: Permit, response: A) -> A:
-        if not decided_by_head(permit, breaker.policy, response, response.status_code):
-            response.stream = self._body(response.stream, Reading(self._guard, breaker, permit))
-        return response
-
     def close(self) -> None:
         """Close the transport inside."""
         self._transport.close()
@@ -198,23 +203,8 @@ class GuardedTransport(Generic[Q, A, T]):
         self._transport.__exit__(exc_type, exc_value, traceback)
 
 
-class AsyncGuardedTransport(Generic[Q, A, AsyncT]):
+class AsyncGuardedTransport(_Guarded[Q, A, AsyncT]):
     """Like `GuardedTransport`, for coroutines."""
-
-    _host: Host[Q, A]
-    _default: type[Any]
-    _body: type[Any]
-
-    def __init__(
-        self,
-        breakers: BreakerFamily | CircuitBreaker,
-        transport: AsyncT | None = None,
-        *,
-        key: Callable[[Q], str] | None = None,
-        on_open: OnOpen = "raise",
-    ) -> None:
-        self._guard = Guard(self._host, breakers, key, on_open)
-        self._transport: AsyncT = self._default() if transport is None else transport
 
     async def handle_async_request(self, request: Q) -> A:
         breaker = self._guard.breaker(request)
@@ -232,11 +222,6 @@ class AsyncGuardedTransport(Generic[Q, A, AsyncT]):
         except BaseException:
             await response.aclose()
             raise
-
-    def _answered(self, breaker: CircuitBreaker, permit: Permit, response: A) -> A:
-        if not decided_by_head(permit, breaker.policy, response, response.status_code):
-            response.stream = self._body(response.stream, Reading(self._guard, breaker, permit))
-        return response
 
     async def aclose(self) -> None:
         """Close the transport inside."""
