@@ -12,6 +12,7 @@ from tests.shared.fleet import Fleet
 from tests.shared.scenes import eventually, most_at_once, next_probe, open_circuit, probes
 
 LEASE = 0.5
+ROUNDS = 20
 
 
 @pytest.mark.parametrize("limit", [1, 3])
@@ -19,9 +20,14 @@ LEASE = 0.5
 def test_never_more_probes_at_once_than_allowed(
     fleet: Fleet, backend: Backend, limit: int, failing: float
 ) -> None:
-    found = probes(fleet, backend.url, limit, failing)
-    assert most_at_once(found) == limit
-    assert len({probe.member for probe in found}) > 1
+    # Who gets a lease is chance, and whoever has just had one asks first: what may happen is given rounds.
+    for _ in range(ROUNDS):
+        found = probes(fleet, backend.url, limit, failing)
+        most = most_at_once(found)
+        assert most <= limit
+        if most == limit and len({probe.member for probe in found}) > 1:
+            return
+    pytest.fail(f"in {ROUNDS} rounds never {limit} probes at once, of several members")
 
 
 def test_a_prober_that_is_killed_is_replaced_when_its_lease_ends(backend: Backend) -> None:
