@@ -13,6 +13,33 @@ from switchgear.testing import ManualClock
 Make = Callable[..., CircuitBreaker]
 
 
+class DayClock(ManualClock):
+    """Reads the time of day a little later at each look, as it is; `set` is by how much somebody set it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set = 0.0
+        self.looks = 0
+
+    def time(self) -> float:
+        self.looks += 1
+        return self.monotonic() + self.set + 1e-6 * self.looks
+
+
+def test_a_moment_keeps_its_date_until_the_time_of_day_is_set() -> None:
+    clock = DayClock()
+    breaker = CircuitBreaker("payments", failure_threshold=1, clock=clock)
+    breaker.acquire().failure()
+    first = breaker.snapshot()
+    for _ in range(10):
+        clock.advance(1)
+        now = breaker.snapshot()
+        assert now.last_failure_time == first.last_failure_time
+        assert now.last_state_change == first.last_state_change
+    clock.set = 3600
+    assert breaker.snapshot().last_state_change == pytest.approx(first.last_state_change + 3600)
+
+
 @pytest.mark.parametrize("by", ["rule", "probe"])
 def test_jitter_spreads_open_times_evenly_around_the_reset_timeout(
     make: Make, clock: ManualClock, by: str

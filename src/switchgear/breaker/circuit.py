@@ -33,6 +33,8 @@ from switchgear.errors import CircuitOpenError
 logger = logging.getLogger("switchgear")
 
 CANCELLED_IN_A_ROW: Final = 20
+CLOCKS_AGREE: Final = 0.1
+"""Seconds by which the time of day may drift or be set before moments of the past get another date."""
 _new_error: Final = CircuitOpenError.__new__
 UNTIMED: Final = math.inf
 """The start of a call that nobody timed: never slow, also if its circuit begins to time calls meanwhile."""
@@ -62,6 +64,7 @@ class Circuit:
         "_last_failure_at",
         "_listeners",
         "_lock",
+        "_offset",
         "_reason",
         "_release",
         "_shadow",
@@ -96,6 +99,7 @@ class Circuit:
         self._listeners: tuple[Listener, ...] = ()
         self._last_failure: Gist | str | None = None
         self._last_failure_at: float | None = None
+        self._offset = math.nan  # of the time of day, from the clock that only goes forward
         self._cancelled = 0
         self._shed = ShadowCounts()
         self._take_policy(policy)
@@ -265,9 +269,15 @@ class Circuit:
             own=own,
         )
 
-    def _epoch(self, moment: float | None, now: float) -> float:
+    def _epoch(self, moment: float | None) -> float:
         """A monotonic moment as people read it; 0.0 for never."""
-        return 0.0 if moment is None else self._clock.time() - (now - moment)
+        if moment is None:
+            return 0.0
+        # Kept while the two clocks agree: measured at each look, it would date one moment in many ways.
+        offset = self._clock.time() - self._clock.monotonic()
+        if not abs(offset - self._offset) < CLOCKS_AGREE:
+            self._offset = offset
+        return self._offset + moment
 
     def after_fork(self) -> None:
         """Make it usable in a forked child."""

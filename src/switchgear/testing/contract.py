@@ -128,8 +128,10 @@ class CircuitBreakerStoreContract(Contract):
 
     @promise("times")
     async def test_a_failure_while_open_is_remembered(self, store: CircuitBreakerStore) -> None:
-        await store.transition("k", OPEN)
-        assert (await store.record_failure("k")).last_failure_time > 0
+        opened = await store.transition("k", OPEN)
+        failed = await store.record_failure("k")
+        assert failed.last_failure_time > 0
+        assert failed.last_state_change == opened.last_state_change
 
     # ---- keys ----
 
