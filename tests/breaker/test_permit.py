@@ -288,6 +288,48 @@ def test_a_predicate_that_raises_is_the_failure_that_is_shown(make: Make, field:
     assert (breaker.state, breaker.snapshot().last_failure) == ("open", f"LookupError: {field}")
 
 
+def test_a_predicate_that_raises_on_a_failure_by_hand_is_counted_and_gives_the_probe_back(
+    make: Make, clock: ManualClock
+) -> None:
+    def broken(_: object) -> float:
+        raise LookupError("no such header")
+
+    breaker = make(failure_threshold=1, reset_timeout=10, retry_after_from=broken)
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            breaker.acquire().failure(Boom())
+        assert (breaker.state, breaker.snapshot().retry_after) == ("open", 10.0)
+        assert breaker.snapshot().last_failure == "LookupError: no such header"
+        clock.advance(10)
+
+
+def test_a_rejection_that_is_reported_as_a_failure_is_no_evidence(make: Make, clock: ManualClock) -> None:
+    breaker, inner = make(failure_threshold=1, reset_timeout=10), make("inner", failure_threshold=1)
+    inner.acquire().failure()
+    with pytest.raises(CircuitOpenError) as caught:
+        inner.acquire()
+    breaker.acquire().failure(caught.value)
+    assert breaker.state == "closed"
+    breaker.acquire().failure()
+    clock.advance(10)
+    breaker.acquire().failure(caught.value)
+    breaker.acquire().success()  # the place of the probe is free again
+    assert breaker.state == "closed"
+
+
+def test_a_failure_by_hand_says_why_with_or_without_an_error(make: Make) -> None:
+    breaker = make()
+    for report, text in (
+        ({"reason": "no JSON"}, "no JSON"),
+        ({"error": "no XML"}, "no XML"),
+        ({"error": Boom("down"), "reason": "no JSON"}, "Boom: down"),
+    ):
+        with breaker as call:
+            call.failure(**report)
+        assert breaker.snapshot().last_failure == text
+    assert breaker.snapshot().failure_count == 3
+
+
 def test_try_acquire_of_a_local_circuit_decides_at_once(make: Make) -> None:
     breaker = make(failure_threshold=1)
     permit = breaker.try_acquire()

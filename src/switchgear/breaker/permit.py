@@ -68,17 +68,31 @@ class Permit:
         if self._circuit.calm is not grant:
             self._circuit.succeed(grant, self._started)
 
-    def failure(self, error: BaseException | str | None = None, *, retry_after: float | None = None) -> None:
-        """The call failed, whatever the policy would say of `error`.
+    def failure(
+        self,
+        error: BaseException | str | None = None,
+        *,
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """The call failed, whatever the policy would say of `error`; but a `CircuitOpenError` is no evidence.
 
-        `retry_after`: seconds that the upstream asks for; without it the policy's `retry_after_from` reads
-        `error`, if that is an exception.
+        `reason`: the same in words, where there is no error. `retry_after`: seconds that the upstream asks
+        for; without it the policy's `retry_after_from` reads `error`, if that is an exception.
         """
+        if isinstance(error, CircuitOpenError):
+            self.ignore()  # a rejection says nothing about the service, whoever reports it
+            return
+        error = reason if error is None else error
         grant = self._take()
         if grant is None:
             return
         if retry_after is None and isinstance(error, BaseException):
-            retry_after = asked_for(self._circuit.policy.retry_after_from, error)
+            try:
+                retry_after = asked_for(self._circuit.policy.retry_after_from, error)
+            except BaseException as wrong:
+                self._circuit.settle(grant, FAILURE, self._started, wrong)
+                raise
         if retry_after is None and error is not None:
             self._circuit.fail(grant, self._started, gist(error))
         else:
