@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from switchgear.breaker.state import CircuitState
+from switchgear.breaker.state import CircuitState
 
 
 class SwitchgearError(Exception):
@@ -52,12 +50,13 @@ class CircuitOpenError(SwitchgearError):
     def __init__(
         self,
         name: str,
-        state: CircuitState,
+        state: CircuitState | str,
         retry_after: float | None = None,
         reason: str = "",
         last_failure: str | None = None,
     ) -> None:
-        super().__init__(name, state, retry_after, reason, last_failure)
+        wait = None if retry_after is None else float(retry_after)
+        super().__init__(name, CircuitState(state), wait, reason, last_failure)
 
     @property
     def name(self) -> str:

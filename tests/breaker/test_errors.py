@@ -55,6 +55,14 @@ def test_messages(fields: tuple[Any, ...], text: str) -> None:
     assert str(CircuitOpenError(*fields)) == text
 
 
+def test_made_by_hand_its_fields_have_the_same_types() -> None:
+    error = CircuitOpenError("a", "half-open", 3)
+    assert error.state is CircuitState.HALF_OPEN
+    assert (error.retry_after, type(error.retry_after)) == (3.0, float)
+    with pytest.raises(ValueError, match="ajar"):
+        CircuitOpenError("a", "ajar")
+
+
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
 def test_it_copies_and_pickles(again: Any) -> None:
     error = rejected()
