@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from switchgear.breaker.state import CircuitState
 from switchgear.stores.operations import FAILED, Delta, Flush, Get, Lease, Move, Override, Transition, Window
@@ -275,6 +275,8 @@ async def test_connections_that_the_server_closed_are_replaced(
 
 
 def test_what_is_no_pool_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"AsyncConnectionPool, got psycopg_pool.pool.ConnectionPool"):
+        PostgresCircuitBreakerStore(ConnectionPool("", open=False))
     with pytest.raises(TypeError, match=r"a DSN or a psycopg_pool.AsyncConnectionPool, got builtins.int"):
         PostgresCircuitBreakerStore(5)
     with pytest.raises(ValueError, match="scheme 'mysql': allowed are postgresql, postgres"):

@@ -180,8 +180,17 @@ def test_a_prefix_that_would_choose_the_slot_is_refused(prefix: str) -> None:
         Layout(prefix, "")
 
 
-@pytest.mark.parametrize("option", [{"staleness": 0}, {"lease_timeout": -1}, {"idle_ttl": float("nan")}])
-def test_durations_out_of_range_are_refused(option: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"staleness": 0},
+        {"lease_timeout": -1},
+        {"idle_ttl": float("nan")},
+        {"idle_ttl": None},
+        {"staleness": "1"},
+    ],
+)
+def test_what_is_no_duration_is_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(option))} must be a positive duration"):
         RedisCircuitBreakerStore("redis://localhost", **option)
 

@@ -39,6 +39,17 @@ def test_options_are_query_parameters() -> None:
     assert postgres._schema.channel == "t_v1"
 
 
+def test_what_is_the_drivers_reaches_it_as_it_came() -> None:
+    for url in (
+        "postgresql:///shop?host=%2Frun%2Fpostgresql&port=5433",
+        "postgresql://h/d?sslmode=require&channel_binding=require&connect_timeout=3",
+        "postgresql://h/d?options=-c%20statement_timeout%3D1000",
+    ):
+        store = store_from_url(f"{url}&staleness=2")
+        assert isinstance(store, PostgresCircuitBreakerStore)
+        assert (store._dsn, store.staleness) == (url, 2.0)
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -50,7 +61,7 @@ def test_options_are_query_parameters() -> None:
         ("postgresql://h?listen=maybe", "option listen='maybe' of a store's URL: must be one of true, 1"),
         ("redis://h?staleness=soon", "option staleness='soon' of a store's URL: could not convert"),
         ("redis://h?prefix=a&prefix=b", "option 'prefix' is given twice"),
-        ("redis://h?max_connections=0", "max_connections must be at least 1"),
+        ("redis://h?max_connections=0", "max_connections must be an integer of at least 1"),
     ],
 )
 def test_mistakes_are_told(url: str, message: str) -> None:

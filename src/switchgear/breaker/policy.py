@@ -129,6 +129,13 @@ def seconds(value: Seconds) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
+def duration(name: str, value: object) -> float:
+    """An argument `name` as seconds; `ValueError` unless it is over 0 and at most a year."""
+    if not _is_duration(value):
+        raise ValueError(f"{name} must be {_DURATION.values}, got {value!r}")
+    return seconds(cast(Seconds, value))
+
+
 def normalised(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dependent defaults filled in, durations as seconds, statuses as a set. Expects values in range."""
     out = dict(values)
@@ -165,7 +172,8 @@ class _Range:
         return (self.optional and value is None) or self.holds_for(value)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether it is a finite number (a bool is none)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
@@ -177,11 +185,11 @@ def is_count(value: object) -> bool:
 def _is_duration(value: object) -> bool:
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    return _is_number(value) and 0 < value <= LONGEST  # type: ignore[operator]  # _is_number says it is one
+    return is_number(value) and 0 < value <= LONGEST  # type: ignore[operator]  # is_number says it is one
 
 
 def _is_share(value: object) -> bool:
-    return _is_number(value) and 0 < value <= 1  # type: ignore[operator]
+    return is_number(value) and 0 < value <= 1  # type: ignore[operator]
 
 
 def _is_exception_filter(value: object) -> bool:
@@ -218,9 +226,9 @@ RANGES: Final[Mapping[str, _Range]] = {
     "minimum_calls": _COUNT,
     "slow_call_duration": _OPTIONAL_DURATION,
     "reset_timeout": _DURATION,
-    "reset_timeout_factor": _Range("a number of at least 1", lambda v: _is_number(v) and v >= 1),
+    "reset_timeout_factor": _Range("a number of at least 1", lambda v: is_number(v) and v >= 1),
     "reset_timeout_max": _DURATION,
-    "jitter": _Range("a number in [0, 1)", lambda v: _is_number(v) and 0 <= v < 1),
+    "jitter": _Range("a number in [0, 1)", lambda v: is_number(v) and 0 <= v < 1),
     "retry_after_from": _OPTIONAL_CALLABLE,
     "half_open_max": _COUNT,
     "success_threshold": _COUNT,

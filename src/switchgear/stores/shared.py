@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 from weakref import WeakValueDictionary
 
+from switchgear.breaker.policy import is_count, is_number
 from switchgear.breaker.state import CircuitBreakerSnapshot, CircuitState
 from switchgear.stores.loops import PerLoop
 from switchgear.stores.operations import (
@@ -76,8 +76,8 @@ class SharedStore(ABC):
         self.staleness = seconds("staleness", staleness)
         self.lease_timeout = seconds("lease_timeout", lease_timeout)
         self.idle_ttl = seconds("idle_ttl", idle_ttl)
-        if max_connections < 1:
-            raise ValueError(f"max_connections must be at least 1, got {max_connections!r}")
+        if not is_count(max_connections):
+            raise ValueError(f"max_connections must be an integer of at least 1, got {max_connections!r}")
         self._max_connections = max_connections
         self.bound = False
         """Whether the store can't be used from several event loops."""
@@ -164,10 +164,10 @@ class SharedStore(ABC):
 
 def seconds(name: str, value: float | timedelta) -> float:
     """A duration as seconds; `ValueError` unless it is finite and positive."""
-    found = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if not 0 < found < math.inf:
+    found = value.total_seconds() if isinstance(value, timedelta) else value
+    if not is_number(found) or found <= 0:
         raise ValueError(f"{name} must be a positive duration, got {value!r}")
-    return found
+    return float(found)
 
 
 def snapshot(view: View) -> CircuitBreakerSnapshot:

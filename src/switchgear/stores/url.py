@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 if TYPE_CHECKING:
     from switchgear.stores.memory import InMemoryCircuitBreakerStore
@@ -77,7 +77,32 @@ _POSTGRES = _Kind(
     _postgres,
     {**_SHARED, "table": str, "create_schema": _truth, "listen_dsn": str},
     frozenset(
-        {"application_name", "options", "sslcert", "sslkey", "sslmode", "sslrootcert", "target_session_attrs"}
+        {
+            "application_name",
+            "channel_binding",
+            "connect_timeout",
+            "dbname",
+            "gssencmode",
+            "host",
+            "hostaddr",
+            "keepalives",
+            "keepalives_count",
+            "keepalives_idle",
+            "keepalives_interval",
+            "options",
+            "passfile",
+            "password",
+            "port",
+            "service",
+            "sslcert",
+            "sslkey",
+            "sslmode",
+            "sslpassword",
+            "sslrootcert",
+            "target_session_attrs",
+            "tcp_user_timeout",
+            "user",
+        }
     ),
 )
 _KINDS: Final = {
@@ -103,7 +128,9 @@ def store_from_url(url: str) -> Store:
     if kind is None:
         raise ValueError(f"a store's URL with scheme {parts.scheme!r}: allowed are {', '.join(_KINDS)}")
     options, rest = _options(parts, kind)
-    return kind.make(parts._replace(query=urlencode(rest)).geturl(), options)
+    # Not by `geturl`, which loses the empty host of `postgresql:///name`; and libpq knows no + for a blank.
+    query = f"?{urlencode(rest, quote_via=quote)}" if rest else ""
+    return kind.make(url.partition("?")[0] + query, options)
 
 
 def _options(parts: SplitResult, kind: _Kind) -> tuple[dict[str, Any], list[tuple[str, str]]]:

@@ -25,7 +25,9 @@ def checked_pool(pool_or_dsn: object) -> str:
         if colon and scheme not in SCHEMES:
             raise ValueError(f"PostgreSQL URL with scheme {scheme!r}: allowed are {', '.join(SCHEMES)}")
         return pool_or_dsn
-    if not callable(getattr(pool_or_dsn, "connection", None)):
+    connection = getattr(pool_or_dsn, "connection", None)
+    # A pool of threads has that method, too; what it gives can't be entered by `async with`.
+    if not callable(connection) or not hasattr(pool_or_dsn, "__aenter__"):
         raise TypeError(
             "a PostgreSQL store takes a DSN or a psycopg_pool.AsyncConnectionPool, "
             f"got {type(pool_or_dsn).__module__}.{type(pool_or_dsn).__qualname__}"
