@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from switchgear import CircuitBreaker, CircuitState, TransitionEvent
+from switchgear import CircuitBreaker, CircuitState, Switchgear, TransitionEvent
 from switchgear.breaker.events import LONGEST_QUEUE, Dispatcher
 from switchgear.breaker.rules import Rule
 from switchgear.testing import ManualClock
@@ -93,9 +94,18 @@ def test_a_listener_may_leave(make: Make, caller: SyncCaller) -> None:
     assert gone.events == []
 
 
-def test_what_cannot_listen_is_named_with_the_circuit(make: Make) -> None:
-    with pytest.raises(TypeError, match=r"circuit 'payments' can't guard 5: int is not callable"):
-        make().on_transition(5)  # type: ignore[arg-type]
+def test_what_cannot_listen_is_named_at_once(make: Make) -> None:
+    async def later(event: TransitionEvent) -> None: ...
+
+    wrong: list[tuple[Any, str]] = [
+        (5, "a listener is a function of an event, got 5"),
+        (None, "a listener is a function of an event, got None"),
+        (later, "a listener must be a plain function, .*later.* is none"),
+    ]
+    for listener, text in wrong:
+        for owner in (make(), Switchgear()):
+            with pytest.raises(TypeError, match=text):
+                owner.on_transition(listener)
 
 
 def test_a_listener_may_use_the_breaker(make: Make) -> None:

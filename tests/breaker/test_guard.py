@@ -347,13 +347,10 @@ def test_a_breaker_above_a_descriptor_says_where_it_belongs(make: Make, wrapper:
         make()(wrapper(plain))
 
 
-@pytest.mark.parametrize("wrong", [None, 5, "text"])
+@pytest.mark.parametrize("wrong", [5, "text"])
 def test_what_is_not_callable_is_refused(make: Make, wrong: Any) -> None:
-    if wrong is not None:
-        with pytest.raises(TypeError, match=r"circuit 'payments' can't guard .*: .* is not callable"):
-            make()(wrong)
-    with pytest.raises(TypeError, match="is not callable"):
-        make().on_transition(wrong)
+    with pytest.raises(TypeError, match=r"circuit 'payments' can't guard .*: .* is not callable"):
+        make()(wrong)
 
 
 @pytest.mark.parametrize("colour", ["sync", "async", "permit"])

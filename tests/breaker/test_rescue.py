@@ -228,7 +228,8 @@ def test_generators_have_no_single_answer(make: Make) -> None:
 @pytest.mark.parametrize(
     ("rescue", "error", "text"),
     [
-        ({"stale": 0}, ValueError, "stale must be over 0 seconds, got 0.0"),
+        ({"stale": 0}, ValueError, "stale must be a duration over 0 (seconds or timedelta), got 0"),
+        ({"stale": "10m"}, ValueError, "stale must be a duration over 0 (seconds or timedelta), got '10m'"),
         ({"stale": 1, "stale_size": 0}, ValueError, "stale_size must be an integer of at least 1, got 0"),
         ({"fallback": 5}, TypeError, "fallback= takes a callable, got 5"),
         ({"stale": 1, "key": 5}, TypeError, "key= takes a callable, got 5"),

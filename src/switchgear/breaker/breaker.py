@@ -13,7 +13,7 @@ from switchgear.breaker.events import Listener
 from switchgear.breaker.guard import guard, guard_bare
 from switchgear.breaker.observed import CallObserver, observed
 from switchgear.breaker.permit import Permit
-from switchgear.breaker.policy import FIELDS, CircuitBreakerPolicy, Seconds, seconds
+from switchgear.breaker.policy import FIELDS, CircuitBreakerPolicy, Seconds, duration
 from switchgear.breaker.rescue import (
     ErrorTypes,
     KeyFunction,
@@ -183,7 +183,8 @@ class CircuitBreaker:
         """
         rescue = None
         if fallback is not None or stale is not None:
-            last_good = None if stale is None else LastGood(seconds(stale), stale_size, self._clock.monotonic)
+            age = None if stale is None else duration("stale", stale)
+            last_good = None if age is None else LastGood(age, stale_size, self._clock.monotonic)
             rescue = Rescue(on, fallback, last_good, key or argument_key)
 
         def decorate(wrapped: Callable[..., Any]) -> Callable[..., Any]:
@@ -250,7 +251,7 @@ class CircuitBreaker:
         Listeners run one after another on a thread of their own; one that is slow delays no call, and one
         that raises is logged.
         """
-        _check_callable(listener, self._name)
+        check_listener(listener)
         ear = _Ear(listener)
         ear.move(self.circuit)
         self._ears = (*self._ears, ear)
@@ -374,10 +375,13 @@ def _check_callable(fn: object, name: str) -> None:
         raise TypeError(f"circuit {name!r} can't guard {fn!r}: {type(fn).__name__} is not callable")
 
 
+def check_listener(listener: object) -> None:
+    """`TypeError` for what is no plain function: listeners run on a thread, where nobody awaits."""
+    if not callable(listener):
+        raise TypeError(f"a listener is a function of an event, got {listener!r}")
+    if colour_of(listener) is not Colour.SYNC:
+        raise TypeError(f"a listener must be a plain function, {listener!r} is none")
+
+
 def _lifetime(expires_in: Seconds | None) -> float | None:
-    if expires_in is None:
-        return None
-    lifetime = seconds(expires_in)
-    if not lifetime > 0:
-        raise ValueError(f"expires_in must be over 0 seconds, or None for no end, got {expires_in!r}")
-    return lifetime
+    return None if expires_in is None else duration("expires_in", expires_in)

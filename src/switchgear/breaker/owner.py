@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from switchgear.breaker.breaker import CircuitBreaker, policy_from
+from switchgear.breaker.breaker import CircuitBreaker, check_listener, policy_from
 from switchgear.breaker.events import Listener
 from switchgear.breaker.family import BreakerFamily
 from switchgear.breaker.forks import ForkableLock
@@ -123,6 +123,7 @@ class Switchgear:
 
     def on_transition(self, listener: Listener) -> None:
         """Call `listener(event)` at every transition of every breaker, present and future."""
+        check_listener(listener)
         with self._lock:
             self._listeners.append(listener)
             for breaker in self:

@@ -23,8 +23,6 @@ class LastGood:
     """The last good answer per key: at most `size`, each for `max_age` seconds; the oldest goes first."""
 
     def __init__(self, max_age: float, size: int, clock: Callable[[], float]) -> None:
-        if not max_age > 0:
-            raise ValueError(f"stale must be over 0 seconds, got {max_age!r}")
         if not is_count(size):
             raise ValueError(f"stale_size must be an integer of at least 1, got {size!r}")
         self._max_age = max_age
