@@ -316,6 +316,14 @@ def test_a_pooled_run_goes_on_through_what_is_in_flight_and_ends_with_a_success(
     assert mirror.evidence(3.0).failures == 1
 
 
+def test_what_an_old_view_counted_has_left_the_window() -> None:
+    mirror = leasing(failure_threshold=9, window=30)
+    mirror.adopt(view(calls=8, failures=4, slow=2, buckets=10, bucket_ms=3000), 1.0)
+    mirror.settle(mirror.admitted, BAD, 30.0)
+    assert (mirror.failure_count(30.0), mirror.call_count(30.0)) == (5, 9)
+    assert (mirror.failure_count(31.0), mirror.call_count(31.0)) == (1, 1)
+
+
 def test_counts_are_the_own_machines_where_it_alone_decides() -> None:
     mirror = following(window=60)
     assert mirror.success_count() == 0

@@ -36,7 +36,7 @@ from switchgear.breaker.machine import (
     Result,
     Transition,
 )
-from switchgear.breaker.policy import CircuitBreakerPolicy
+from switchgear.breaker.policy import CircuitBreakerPolicy, seconds
 from switchgear.breaker.rules import Evidence, Rule, Verdict, judge, least_failures
 from switchgear.breaker.state import CircuitState
 from switchgear.breaker.window import Counts, Run
@@ -136,6 +136,8 @@ class Mirror(Post):
                 run = run.then(flight.run)
             return Evidence(failures=run.then(ledger.run).tail)
         calls, failures, slow = ledger.calls, ledger.failures, ledger.slow
+        if now - self.received >= seconds(self.policy.window):
+            view = None  # all that it counted has left the window; nobody asks again for an idle circuit
         for counted in (view, flight):
             if counted is not None:
                 calls, failures, slow = (
