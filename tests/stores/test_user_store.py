@@ -412,6 +412,25 @@ print(counted())
     assert child(setup + code) == "22\n"
 
 
+def test_a_forked_child_complains_of_nothing_that_it_has_inherited(setup: str) -> None:
+    code = """
+import gc, logging, time
+fail(1)
+while counted() < 1: time.sleep(0.01)
+complaints = []
+class Ear(logging.Handler):
+    def emit(self, record): complaints.append(record.getMessage())
+logging.getLogger("asyncio").addHandler(Ear())
+pid = os.fork()
+if pid == 0:
+    fail(1)
+    gc.collect()
+    os._exit(len(complaints))
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert child(setup + code) == "0\n"
+
+
 LOCKING = """
 import asyncio, os, sys, threading, time
 from switchgear import CircuitBreaker

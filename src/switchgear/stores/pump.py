@@ -201,8 +201,8 @@ class Pump:
     def forked(self) -> None:
         """This is a child process now: the thread is the parent's."""
         # Kept, never closed: closing would say goodbye on the parent's sockets and take them out of its epoll
-        # set.
-        self._inherited.append((self._thread, self._loop, self._couriers))
+        # set. `_held` holds the task that stood still, whose end asyncio would complain of.
+        self._inherited.append((self._thread, self._loop, self._couriers, self._held))
         self._fresh()
         for home in list(self._homes):
             home.forked()
