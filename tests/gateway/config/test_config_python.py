@@ -89,6 +89,8 @@ def test_mistakes_have_no_place(tmp_path, method, http, message):
             "g.py: ModuleNotFoundError: No module named 'no_such_module_at_all' (line 1)",
         ),
         ("raise SystemExit(3)", "g.py: SystemExit: 3 (line 1)"),
+        ("class E(BaseException): pass\nraise E('x')", "g.py: E: x (line 2)"),
+        ("raise KeyboardInterrupt", "g.py: KeyboardInterrupt (line 1)"),
         ("raise ValueError('a\\nb')", "g.py: ValueError: a b (line 1)"),
         ("def f(): f()\nf()", "g.py: RecursionError: maximum recursion depth exceeded (line 1)"),
         ("exec('a b')", "g.py: SyntaxError: invalid syntax (<string>, line 1)"),

@@ -47,7 +47,7 @@ def _run(text: str, file: str) -> dict[str, object]:
         raise UnreadableError(
             f"not legal Python: {error.msg}", Mark(error.lineno or 1, error.offset or 1)
         ) from None
-    except (Exception, SystemExit) as error:  # nothing that a file does may end in a traceback
+    except BaseException as error:  # SystemExit, too: nothing that a file does may end in a traceback
         raise UnreadableError(f"{_sentence(error)}{_line(error, file)}") from None
     return module.__dict__
 
