@@ -76,6 +76,24 @@ def test_a_bad_configuration_exits_2_with_its_mistakes(tmp_path: Path):
     assert f"{tmp_path / 'g.yaml'}:2:" in result.stdout
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_certificates_that_are_not_there_are_a_mistake(tmp_path: Path, workers: str):
+    (tmp_path / "g.yaml").write_text(f"tls: {{cert: {tmp_path}/none, key: k}}\n{routes(9)}")
+    result = run(str(tmp_path / "g.yaml"), "--port", "0", "--workers", workers)
+    assert result.returncode == 2
+    assert (
+        result.stderr
+        == f"switchgear: tls.cert and tls.key: {tmp_path}/none can't be read: No such file or directory\n"
+    )
+
+
+def test_a_log_that_can_not_be_opened_is_named(tmp_path: Path):
+    log = tmp_path / "none" / "access.log"
+    (tmp_path / "g.yaml").write_text(routes(9).replace("access: false", f"access: {log}"))
+    result = run(str(tmp_path / "g.yaml"), "--port", "0")
+    assert (result.returncode, result.stderr) == (1, f"switchgear: {log}: No such file or directory\n")
+
+
 # ---- large bodies
 
 

@@ -19,6 +19,7 @@ from switchgear.gateway.reload import WatchedFile
 from switchgear.gateway.server import Gateway
 from switchgear.gateway.serving import configure_log, loop_factory, serve, stop_signal
 from switchgear.gateway.state import released, store_for, usable
+from switchgear.gateway.tls import listener_context
 
 if TYPE_CHECKING:
     import argparse
@@ -74,13 +75,19 @@ async def _run(config: GatewayConfig, file: WatchedFile, args: argparse.Namespac
         print(f"switchgear: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        reason = error.strerror or str(error)
-        where = "" if reason.startswith("can't listen") else f"can't listen on {config.listen}: "
-        print(f"switchgear: {where}{reason}", file=sys.stderr)
+        print(f"switchgear: {_reason(error, config.listen)}", file=sys.stderr)
         return 1
     except ValueError as error:
         print(f"switchgear: {error}", file=sys.stderr)
         return 2
+
+
+def _reason(error: OSError, listen: Address) -> str:
+    reason = error.strerror or str(error)
+    if reason.startswith("can't listen"):
+        return reason
+    where = f"can't listen on {listen}" if error.filename is None else error.filename  # of the access log
+    return f"{where}: {reason}"
 
 
 async def _serve(
@@ -100,6 +107,7 @@ async def _supervise(
     from switchgear.gateway.supervisor.listening import listening
     from switchgear.gateway.supervisor.supervisor import Supervisor
 
+    listener_context(config.tls)  # a file that can't be used is told once, as a mistake, not by each worker
     with listening(config.listen) as listeners:
         supervisor = Supervisor(config, file.path, args.workers, listeners)
         operation = Operation(supervisor, file, lambda: _read(args), watch=args.watch)
