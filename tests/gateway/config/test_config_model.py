@@ -321,6 +321,20 @@ def test_the_rest_of_the_top_level(tmp_path):
     assert config.tls.min_version == "1.3"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "[::1]", "localhost"])
+def test_an_admin_that_only_this_machine_reaches_needs_no_token(tmp_path, host):
+    admin = config_of(tmp_path, f'admin: "{host}:9901"\n{MINIMAL}').admin
+    assert admin is not None
+    assert admin.token is None
+
+
+def test_an_admin_that_others_reach_has_a_token(tmp_path):
+    for token in ("token: t", "tokenFile: t"):
+        assert (
+            config_of(tmp_path, f'admin: {{listen: "10.0.0.1:9901", {token}}}\n{MINIMAL}').admin is not None
+        )
+
+
 def test_admin_may_be_an_address(tmp_path):
     admin = config_of(tmp_path, "admin: 127.0.0.1:9901\n" + MINIMAL).admin
     assert admin is not None

@@ -205,7 +205,7 @@ def test_what_an_editor_has_to_flag(tmp_path, text):
         "services:\n" + MINIMAL,
         "$schema: ../docs/gateway.schema.json\n" + MINIMAL,
         "state: ${STORE:-memory}\nlisten: '[::1]:0'\nadmin: {}\n" + MINIMAL,
-        "tls: {minVersion: 1.3, client_ca: x}\nlog: {access: '${LOG:-true}'}\n" + MINIMAL,
+        "tls: {minVersion: 1.3, cert: c, key: k, client_ca: x}\nlog: {access: '${LOG:-true}'}\n" + MINIMAL,
     ],
 )
 def test_what_no_editor_may_flag(tmp_path, text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv6Address, ip_network
+from ipaddress import AddressValueError, IPv6Address, ip_address, ip_network
 from typing import Final, Literal
 
 from switchgear.gateway.config.model import Address, Endpoint, Network
@@ -51,6 +51,14 @@ def parse_listen(text: str) -> Address:
     if port is None:
         raise ValueError("no port")
     return Address(host, port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only the machine itself reaches a listener there. Any name but `localhost` may be anywhere."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_url(text: str) -> Endpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from switchgear.gateway.config.addresses import is_loopback
 from switchgear.gateway.config.guards import Circuits
 from switchgear.gateway.config.model import (
     Address,
@@ -140,19 +141,26 @@ def _admin(found: Found | None) -> Admin | None:
     if found is None:
         return None
     if isinstance(found.value, Address):
-        return Admin(found.value)
-    values: Values = found.value
-    if "token" in values and "token_file" in values:
-        values.found["token_file"].place.wrong_key("not possible with token")
-    hosts = tuple(item.value for item in values.get("hosts", ()))
-    return Admin(hosts=hosts, **values.pick("listen", "token", "token_file", "health"))
+        admin, given = Admin(found.value), set[str]()
+    else:
+        values: Values = found.value
+        if "token" in values and "token_file" in values:
+            values.found["token_file"].place.wrong_key("not possible with token")
+        hosts = tuple(item.value for item in values.get("hosts", ()))
+        admin = Admin(hosts=hosts, **values.pick("listen", "token", "token_file", "health"))
+        given = values.found.keys() | values.wrong
+    if not given & {"token", "token_file"} and not is_loopback(admin.listen.host):
+        found.place.missing("token", f"a token or tokenFile: other machines can reach {admin.listen}")
+    return admin
 
 
 def _tls(found: Found | None) -> Tls | None:
     if found is None:
         return None
     values: Values = found.value
-    for one, other in (("cert", "key"), ("key", "cert")):
-        if one in values and other not in values and other not in values.wrong:
-            values.place.missing(other, f"a file's name: {one} needs it")
+    # With clientCa alone the listener would speak plainly to everybody, who thought only some may come.
+    for other, ones in (("key", ("cert",)), ("cert", ("key", "client_ca"))):
+        needing = next((values.found[one] for one in ones if one in values), None)
+        if needing is not None and other not in values and other not in values.wrong:
+            values.place.missing(other, f"a file's name: {needing.field.name} needs it")
     return Tls(**values.pick())
