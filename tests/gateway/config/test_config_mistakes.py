@@ -179,6 +179,8 @@ TOP = [
     ("admin: 0.0.0.0:9901", "admin.token: missing; allowed a token or tokenFile: other machines can reach 0.0.0.0:9901", 1),
     ("admin: {listen: 'gateway.example:1'}", "admin.token: missing; allowed a token or tokenFile: other machines can reach gateway.example:1", 1),
     ("admin: {listen: '[::]:1', token: ''}", "admin.token: empty; allowed a text", 34),
+    ("state: {type: redis, database: -1}", "state.database: wrong type; found -1; allowed a text or a number", 32),
+    ("state: {type: redis, database: true}", "state.database: wrong type; found true; allowed a text or a number", 32),
     ("tls: {clientCa: a}", "tls.cert: missing; allowed a file's name: clientCa needs it", 1),
     ("admin: 9901", f"admin: wrong type; found 9901; {ADDRESS}, or a mapping", 8),
     ("limits: {head: 64KB}", 'limits.head: not a size; found "64KB"; allowed a size such as 64KiB, 1MiB, or a number of bytes, at least 1', 16),

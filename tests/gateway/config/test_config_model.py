@@ -278,6 +278,7 @@ STATES = [
     ("memory", State("memory")),
     ("redis", State("redis", host="localhost", port=6379)),
     ("{type: redis}", State("redis", host="localhost", port=6379)),
+    ("{type: redis, database: 3}", State("redis", port=6379, database="3")),
     ("postgres", State("postgres", host="localhost", port=5432)),
     ("memory://", State("memory")),
     ("rediss://h/1", State("redis", url="rediss://h/1", port=6379)),

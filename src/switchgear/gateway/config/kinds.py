@@ -136,19 +136,34 @@ def _masked(_: object) -> str:
     return MASK
 
 
+def _legal(value: str, *, may_be_empty: bool = False) -> str:
+    if not value and not may_be_empty:
+        raise UnfitError("empty")
+    if "\0" in value:
+        raise UnfitError("not of the right form")
+    return value
+
+
 def text(allowed: str = "a text", *, may_be_empty: bool = False, secret: bool = False) -> Scalar:
     """Any text without NUL; an empty one only if it is allowed."""
 
     def parse(node: ScalarNode) -> str:
-        value = _text(node)
-        if not value and not may_be_empty:
-            raise UnfitError("empty")
-        if "\0" in value:
-            raise UnfitError("not of the right form")
-        return value
+        return _legal(_text(node), may_be_empty=may_be_empty)
 
     schema = {"type": "string"} if may_be_empty else {"type": "string", "minLength": 1}
     return Scalar(allowed, parse, schema, write=_masked if secret else _as_it_is, secret=secret)
+
+
+def _database(node: ScalarNode) -> str:
+    # Redis numbers its databases, and a number is how anybody writes one.
+    if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value >= 0:
+        return str(node.value)
+    return _legal(_text(node))
+
+
+DATABASE: Final = Scalar(
+    "a text or a number", _database, {"type": ["string", "integer"], "minLength": 1, "minimum": 0}
+)
 
 
 def _circuit_name(node: ScalarNode) -> str:
