@@ -14,9 +14,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import VectorSelector
 
-from tests.gateway.reload.test_reload_processes import ask_at, free_port
+from tests.gateway.reload.test_reload_processes import ask_at
 from tests.gateway.upstreams import OK, answering, get
 from tests.gateway.workers.processes import serving
+from tests.servers.process import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -89,7 +90,7 @@ async def publish(store: str, folder: Path) -> dict[str, list[dict[str, str]]]:
             for path in ("/up", "/down", "/down", "/down", "/merged"):
                 await running.ask(get(path))
             wanted = "switchgear_store_operations_total"
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while wanted not in (seen := await series_of(admin)):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
             return seen

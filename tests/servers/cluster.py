@@ -39,7 +39,7 @@ class RedisCluster:
             first, end = SLOTS * number // self._size, SLOTS * (number + 1) // self._size
             self._ask(node, "CLUSTER", "ADDSLOTS", *range(first, end))
             self._ask(node, "CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while any(b"cluster_state:ok" not in self._ask(node, "CLUSTER", "INFO") for node in self.nodes):
             if time.monotonic() > deadline:
                 raise TimeoutError("the cluster is not ready")

@@ -54,13 +54,16 @@ class PostgresServer(ServerProcess):
             data.mkdir()
             os.chown(data, user["user"], user["group"])
         options = ["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"]
-        subprocess.run(
+        made = subprocess.run(
             [self._programs / "initdb", "-D", data, *options],
-            check=True,
+            check=False,
             capture_output=True,
-            timeout=60,
+            text=True,
+            timeout=100,
             **user,
         )
+        if made.returncode:
+            raise RuntimeError(f"initdb: exit code {made.returncode}\n{made.stdout}{made.stderr}")
         return super().start()
 
     def _command(self) -> list[str]:
@@ -69,6 +72,7 @@ class PostgresServer(ServerProcess):
             "fsync": "off",
             "full_page_writes": "off",
             "max_connections": "200",
+            "autovacuum": "off",  # a worker's snapshot, amid a test, would keep old rows from going
         }
         pairs = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         where = ["-D", str(self.directory / "data"), "-p", str(self.port), "-k", ""]
@@ -85,4 +89,4 @@ class PostgresServer(ServerProcess):
             "-U",
             "postgres",
         ]
-        return subprocess.run(asked, check=False, timeout=10).returncode == 0
+        return subprocess.run(asked, check=False, timeout=60).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,28 +14,58 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
+KILL_SECONDS = 30.0
+PORTS = range(10_000, 20_000)
+"""Below those that systems give to clients and to whoever binds port 0."""
+
+_CHANCE = random.SystemRandom()  # processes of a test run may have seeded the module's own alike
 
 
-def free_port(below: int = 65536) -> int:
+def free_port() -> int:
     """A port that was free a moment ago. Who starts a server on it must be ready to try another."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < below:
+        port = _CHANCE.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port
 
 
-def _children(parent: int) -> list[int]:
+def held_port(below: int) -> socket.socket:
+    """A socket that is bound and never listens: while it is open nobody else is given its port.
+
+    Not even the client that tries it while its server is down: such a one may connect with itself. A server
+    listens there all the same if it sets SO_REUSEADDR, as all of ours do.
+    """
+    while True:
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        if holder.getsockname()[1] < below:
+            return holder
+        holder.close()
+
+
+def _processes() -> dict[int, int]:
+    """Those that run, each with its parent; not those that have ended and wait for their parents to hear."""
     listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True
+        ["ps", "-A", "-o", "pid=,ppid=,stat="], check=True, capture_output=True, text=True
     ).stdout
-    return [int(pid) for pid, ppid in map(str.split, listed.splitlines()) if int(ppid) == parent]
+    found = [line.split() for line in listed.splitlines()]
+    return {int(pid): int(parent) for pid, parent, state in found if not state.startswith("Z")}
+
+
+def _children(parent: int) -> list[int]:
+    return [pid for pid, its in _processes().items() if its == parent]
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 class ServerProcess:
-    """One server in a directory of its own, on a port that it keeps when it is restarted."""
+    """One server in a directory of its own, on a port that it keeps while it is down."""
 
     max_port = 65536
 
@@ -42,6 +73,7 @@ class ServerProcess:
         self.port = 0
         self.directory = Path(tempfile.mkdtemp(prefix="switchgear-test-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._place: socket.socket | None = None
 
     def _command(self) -> list[str]:
         raise NotImplementedError
@@ -60,9 +92,11 @@ class ServerProcess:
             )
 
     def start(self) -> Self:
-        """Start on a free port; another process may take it first, so a few are tried."""
+        """Start on a free port; one that needs a second one may find that taken, so a few are tried."""
         for _ in range(5):
-            self.port = free_port(self.max_port)
+            self._leave_port()
+            self._place = held_port(self.max_port)
+            self.port = self._place.getsockname()[1]
             with contextlib.suppress(ChildProcessError):
                 self.restart()
                 return self
@@ -80,6 +114,10 @@ class ServerProcess:
                 raise TimeoutError(f"{process.args!r} does not answer")
             time.sleep(0.01)
 
+    def _leave_port(self) -> None:
+        if self._place is not None:
+            self._place.close()
+
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
 
@@ -87,21 +125,32 @@ class ServerProcess:
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """SIGKILL, with its children."""
-        self._signal(signal.SIGKILL)
+        """SIGKILL, with its children; returns when all are gone: a successor meets nothing that they hold."""
+        family = self._signal(signal.SIGSTOP)  # a child that it would start from now on would live on
+        for pid in family:
+            _send(pid, signal.SIGKILL)
         if self._process is not None:
-            self._process.wait(10)
+            self._process.wait(KILL_SECONDS)
+        deadline = time.monotonic() + KILL_SECONDS
+        while _processes().keys() & family:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{family} can't be killed")
+            time.sleep(0.01)
 
-    def _signal(self, number: signal.Signals) -> None:
-        """To the process and its children, which may have left its group (PostgreSQL's do)."""
+    def _signal(self, number: signal.Signals) -> set[int]:
+        """To the process, then its children, which may have left its group (PostgreSQL's do); gives all."""
         if self._process is None or self._process.poll() is not None:
-            return
-        for pid in (self._process.pid, *_children(self._process.pid)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+            return set()
+        own = self._process.pid
+        _send(own, number)
+        children = _children(own)
+        for pid in children:
+            _send(pid, number)
+        return {own, *children}
 
     def close(self) -> None:
         self.kill()
+        self._leave_port()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> Self:

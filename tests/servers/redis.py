@@ -29,8 +29,8 @@ class RedisServer(ServerProcess):
 
     def _ready(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                connection.settimeout(1)
+            with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+                connection.settimeout(10)
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
