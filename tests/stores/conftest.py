@@ -11,10 +11,16 @@ import pytest
 
 from switchgear.stores.postgres.store import PostgresCircuitBreakerStore
 from switchgear.stores.redis.store import RedisCircuitBreakerStore
+from tests.servers.patience import PATIENCE, allow
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
 AnyStore = RedisCircuitBreakerStore | PostgresCircuitBreakerStore
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    allow(PATIENCE, monkeypatch)
 
 
 @dataclass
@@ -30,6 +36,7 @@ class Backend:
 
     def store(self, **options: Any) -> AnyStore:
         options.setdefault("namespace", self.namespace)
+        options.setdefault("staleness", PATIENCE)  # a subscription whose server is slower ends
         if isinstance(self.server, RedisServer):
             return RedisCircuitBreakerStore(self.url, **options)
         return PostgresCircuitBreakerStore(self.url, **options)

@@ -25,7 +25,7 @@ async def test_a_courier_that_is_woken_and_cancelled_at_once_ends(turns: int) ->
     for _ in range(turns):
         await asyncio.sleep(0)
     running.cancel()
-    _, pending = await asyncio.wait({running}, timeout=5)
+    _, pending = await asyncio.wait({running}, timeout=30)
     assert not pending
 
 

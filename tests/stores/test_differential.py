@@ -26,7 +26,8 @@ from tests.stores.random_operations import AGES, FULL, Choice, older
 
 pytestmark = pytest.mark.anyio
 
-SEEDS, STEPS = 200, 100
+SEEDS, STEPS = 50, 100
+CHUNKS = pytest.mark.parametrize("start", range(0, 200, SEEDS))
 Put = Callable[[str, Record], Awaitable[None]]
 
 
@@ -59,8 +60,8 @@ class Run:
         return True
 
 
-async def compare(store: SharedStore, put: Put) -> None:
-    runs = [Run(seed) for seed in range(SEEDS)]
+async def compare(store: SharedStore, put: Put, start: int) -> None:
+    runs = [Run(seed) for seed in range(start, start + SEEDS)]
     seen: set[str] = set()
     for _ in range(STEPS):
         views = await store.batch([run.next() for run in runs])
@@ -72,7 +73,8 @@ async def compare(store: SharedStore, put: Put) -> None:
     assert seen == {*Result, *Change}, "the operations reach everything that can happen"
 
 
-async def test_lua_is_the_reference(redis_server: RedisServer) -> None:
+@CHUNKS
+async def test_lua_is_the_reference(redis_server: RedisServer, start: int) -> None:
     async with RedisCircuitBreakerStore(redis_server.url, prefix="differential:") as store:
 
         async def put(key: str, record: Record) -> None:
@@ -81,10 +83,11 @@ async def test_lua_is_the_reference(redis_server: RedisServer) -> None:
                 await client.delete(name)
                 await client.hset(name, mapping=as_hash(record))
 
-        await compare(store, put)
+        await compare(store, put, start)
 
 
-async def test_sql_is_the_reference(postgres_server: PostgresServer) -> None:
+@CHUNKS
+async def test_sql_is_the_reference(postgres_server: PostgresServer, start: int) -> None:
     async with PostgresCircuitBreakerStore(postgres_server.dsn, table="differential") as store:
 
         async def put(key: str, record: Record) -> None:
@@ -97,4 +100,4 @@ async def test_sql_is_the_reference(postgres_server: PostgresServer) -> None:
                 )
                 await connection.execute(statement, row | {"key": key})
 
-        await compare(store, put)
+        await compare(store, put, start)

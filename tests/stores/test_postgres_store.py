@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -15,10 +16,12 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from switchgear.breaker.state import CircuitState
 from switchgear.stores.operations import FAILED, Delta, Flush, Get, Lease, Move, Override, Transition, Window
+from switchgear.stores.postgres import connections as connections_module
 from switchgear.stores.postgres.connections import Connections
 from switchgear.stores.postgres.schema import SchemaMissingError
 from switchgear.stores.postgres.store import PostgresCircuitBreakerStore
 from switchgear.stores.view import PushUnavailableError
+from tests.servers.patience import PATIENCE
 from tests.servers.postgres import PostgresServer
 from tests.stores.test_shared_stores import listening, one, until
 
@@ -107,7 +110,9 @@ async def test_a_table_in_a_schema_of_its_own(
     postgres_server: PostgresServer, connection: Any, table: str
 ) -> None:
     await connection.execute(f"create schema {table}")
-    async with PostgresCircuitBreakerStore(postgres_server.dsn, f"{table}.circuits") as store:
+    async with PostgresCircuitBreakerStore(
+        postgres_server.dsn, f"{table}.circuits", staleness=PATIENCE
+    ) as store:
         seen: dict[str, Any] = {}
         await store.get_state("k")
         async with listening(store, seen):
@@ -142,7 +147,7 @@ async def test_flushes_are_hot_updates(postgres_server: PostgresServer, connecti
         statement = "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relname = %s"
         return await (await connection.execute(statement, (f"{table}_v1",))).fetchone()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await updates())[0] < 59:  # noqa: ASYNC110 - the server's statistics come when they come
             await asyncio.sleep(0.05)
     total, hot = await updates()
@@ -202,7 +207,10 @@ async def test_batches_in_opposite_order_do_not_deadlock(postgres_server: Postgr
 async def test_a_payload_that_would_not_fit_becomes_a_gap(
     postgres_server: PostgresServer, table: str
 ) -> None:
-    async with PostgresCircuitBreakerStore(postgres_server.dsn, table, namespace="\x01" * 1024) as store:
+    namespace = "\x01" * 1024
+    async with PostgresCircuitBreakerStore(
+        postgres_server.dsn, table, namespace=namespace, staleness=PATIENCE
+    ) as store:
         await store.get_state("k")
         seen: dict[str, Any] = {}
         watching = listening(store, seen)
@@ -232,8 +240,15 @@ async def test_a_pooler_that_swallows_pushes_is_noticed(
 
     monkeypatch.setattr(feed, "_echo", elsewhere)
     async with PostgresCircuitBreakerStore(postgres_server.dsn, table, staleness=0.1) as store:
+
+        async def watch() -> None:
+            while True:
+                with suppress(TimeoutError):  # a server that takes longer than the staleness to begin
+                    await store.watch(lambda _key, _view: None, lambda: None, lambda: None)
+
         with pytest.raises(PushUnavailableError, match="a connection pooler is in between"):
-            await store.watch(lambda _key, _view: None, lambda: None, lambda: None)
+            async with asyncio.timeout(PATIENCE):
+                await watch()
 
 
 # ---- pools ----
@@ -241,7 +256,7 @@ async def test_a_pooler_that_swallows_pushes_is_noticed(
 
 async def test_an_own_pool_is_used_and_stays_open(postgres_server: PostgresServer, table: str) -> None:
     async with AsyncConnectionPool(postgres_server.dsn, min_size=1, max_size=3, open=False) as pool:
-        store = PostgresCircuitBreakerStore(pool, table)
+        store = PostgresCircuitBreakerStore(pool, table, staleness=PATIENCE)
         await asyncio.gather(*(store.record_failure("k") for _ in range(20)))
         seen: dict[str, Any] = {}
         async with listening(store, seen):
@@ -269,7 +284,7 @@ async def test_connections_that_the_server_closed_are_replaced(
     dsn = f"{postgres_server.dsn}?application_name={table}"
     async with PostgresCircuitBreakerStore(dsn, table) as store:
         await asyncio.gather(*(store.record_failure(f"k{number}") for number in range(8)))
-        stop = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = %s"
+        stop = "select pg_terminate_backend(pid, 30000) from pg_stat_activity where application_name = %s"
         await connection.execute(stop, (table,))
         assert (await store.record_failure("k1")).failure_count == 2
 
@@ -301,20 +316,28 @@ except ImportError as error:
 
 
 async def test_who_comes_while_the_first_connection_is_lent_waits_for_it(
-    postgres_server: PostgresServer,
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Any] = []
 
     async def prepare(connection: Any) -> None:
         made.append(connection)
 
-    async def use(seconds: float) -> None:
+    async def use(end: asyncio.Event) -> None:
         async with connections.connection():
-            await asyncio.sleep(seconds)
+            await end.wait()
 
+    now, later = asyncio.Event(), asyncio.Event()
+    now.set()
     connections = Connections(postgres_server.dsn, 4, prepare)
-    await asyncio.gather(*(use(0.001) for _ in range(3)))
+    monkeypatch.setattr(connections_module, "RETURNING", PATIENCE)
+    await asyncio.gather(*(use(now) for _ in range(3)))
     assert len(made) == 1
-    await asyncio.gather(use(1.0), use(0))
+    monkeypatch.setattr(connections_module, "RETURNING", 0.01)
+    lasting = asyncio.create_task(use(later))
+    await asyncio.sleep(0)
+    await use(now)
     assert len(made) == 2, "a use that does not end must not hold up the others"
+    later.set()
+    await lasting
     await connections.aclose()

@@ -28,6 +28,7 @@ from switchgear.stores.operations import (
     Window,
 )
 from switchgear.stores.view import Change, Result, View
+from tests.servers.patience import PATIENCE, USUAL, allow
 from tests.stores.conftest import AnyStore, Backend
 
 pytestmark = pytest.mark.anyio
@@ -242,7 +243,7 @@ async def test_leases_never_exceed_the_limit(backend: Backend) -> None:
         nonlocal flying, most, probes
         random = Random(number)
         for attempt in itertools.count():
-            if probes >= 60:
+            if probes >= 60 and most >= 3:  # when three are in flight together is chance
                 return
             token = f"{number}-{attempt}"
             view = await one(store, Lease(token=token, limit=3, ttl_ms=60_000))
@@ -265,7 +266,7 @@ async def test_leases_never_exceed_the_limit(backend: Backend) -> None:
             )
             await one(store, settle)
 
-    async with store, asyncio.timeout(30):
+    async with store, asyncio.timeout(90):
         await asyncio.gather(*(prober(number, store) for number in range(12)))
     assert most == 3
 
@@ -316,9 +317,17 @@ class listening:  # noqa: N801 - reads as `async with listening(...)`
         self.gaps = self.alive = 0
 
     async def __aenter__(self) -> listening:
-        self.task = asyncio.create_task(self.store.watch(self.seen.__setitem__, self._gap, self._alive))
-        await until(lambda: self.gaps > 0 and self.alive > 0)
+        self._start()
+        await until(self._listens)
         return self
+
+    def _start(self) -> None:
+        self.task = asyncio.create_task(self.store.watch(self.seen.__setitem__, self._gap, self._alive))
+
+    def _listens(self) -> bool:
+        if self.task.done():  # the first sign of life took longer than the store's staleness
+            self._start()
+        return self.gaps > 0 and self.alive > 0
 
     async def __aexit__(self, *_: object) -> None:
         self.task.cancel()
@@ -331,7 +340,7 @@ class listening:  # noqa: N801 - reads as `async with listening(...)`
         self.alive += 1
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - conditions here come from sockets, with no event to wait for
             await asyncio.sleep(0.002)
@@ -396,11 +405,11 @@ async def test_changes_are_read_again(backend: Backend) -> None:
 
 
 async def test_a_dead_server_is_noticed_by_who_watches(own_backend: Backend) -> None:
-    async with own_backend.store(staleness=0.2) as store:
+    async with own_backend.store(staleness=1.0) as store:
         watching = listening(store, {})
         async with watching:
             own_backend.server.kill()
-            done, _ = await asyncio.wait({watching.task}, timeout=5)
+            done, _ = await asyncio.wait({watching.task}, timeout=PATIENCE)
             assert done
             assert watching.task.exception() is not None
         own_backend.server.restart()
@@ -409,26 +418,26 @@ async def test_a_dead_server_is_noticed_by_who_watches(own_backend: Backend) -> 
 
 
 async def test_a_hanging_server_is_noticed_and_nothing_waits_longer_than_a_second(
-    own_backend: Backend,
+    own_backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with own_backend.store(staleness=0.2) as store:
+    assert USUAL == 1.0
+    async with own_backend.store(staleness=1.0) as store:
         await store.record_failure("k")
-        loop = asyncio.get_running_loop()
         watching = listening(store, {})
         async with watching:
+            allow(USUAL, monkeypatch)
             own_backend.server.pause()
             try:
-                started = loop.time()
-                with pytest.raises(Exception, match=r"answer|[Tt]imeout"):
-                    await store.record_failure("k")
-                assert loop.time() - started < 5
-                async with own_backend.store() as another:
-                    with pytest.raises(Exception, match=r"answer|[Tt]imeout"):
-                        await another.get_state("k")
-                done, _ = await asyncio.wait({watching.task}, timeout=5)
+                async with own_backend.store() as hung, own_backend.store() as another:
+                    for ask in (store.record_failure, hung.get_state, another.get_state):
+                        async with asyncio.timeout(PATIENCE):  # and not until the server goes on
+                            with pytest.raises(Exception, match=r"within 1 s|[Tt]imeout"):
+                                await ask("k")
+                done, _ = await asyncio.wait({watching.task}, timeout=PATIENCE)
                 assert done
             finally:
                 own_backend.server.resume()
+                allow(PATIENCE, monkeypatch)
         await store.record_failure("k")
         assert (await store.get_state("k")).failure_count in {2, 3}, (
             "nobody knows whether the one in between arrived"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -173,7 +174,7 @@ def test_a_healthy_call_takes_no_lock(world: World, calm: Process) -> None:
 
     holder = threading.Thread(target=hold)
     holder.start()
-    holding.wait(5)
+    assert holding.wait(30)
     callers = [
         threading.Thread(target=way)
         for way in (
@@ -184,10 +185,12 @@ def test_a_healthy_call_takes_no_lock(world: World, calm: Process) -> None:
     ]
     for caller in callers:
         caller.start()
-        caller.join(2)
+    end = time.monotonic() + 30
+    for caller in callers:
+        caller.join(max(0.0, end - time.monotonic()))
     held_up = [caller for caller in callers if caller.is_alive()]
     done.set()
-    holder.join(5)
+    holder.join(30)
     assert not held_up
     assert calm.circuit.snapshot().success_count == 5
 

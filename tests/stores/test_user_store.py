@@ -17,11 +17,13 @@ import pytest
 
 from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, CircuitState, Switchgear
 from switchgear.breaker.state import ShadowCounts
+from switchgear.stores import plain
 from switchgear.stores.coordinator import Coordinator
 from switchgear.stores.operations import Operation
+from switchgear.stores.post import TICK
 from switchgear.stores.sharing import flush
 from switchgear.stores.view import View
-from tests.stores.user_store import UserStore, eventually
+from tests.stores.user_store import PATIENCE, UserStore, eventually
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_what_others_have_counted_counts_here_too(store: UserStore, fail: Fail) 
     for _ in range(4):
         asyncio.run(store.record_failure("x"))
     breaker = CircuitBreaker("x", store=store)
-    assert breaker.ready(10)
+    assert breaker.ready(PATIENCE)
     assert fail(breaker, 3) == 1
 
 
@@ -117,20 +119,24 @@ def test_two_breakers_of_one_store_and_key_are_one_circuit(store: UserStore, fai
 
 def test_calls_to_the_store_do_not_grow_with_successes(store: UserStore) -> None:
     breaker = CircuitBreaker("x", store=store)
+    begin = time.monotonic()
     for _ in range(50_000):
         breaker.call(int)
-    assert flush(store, 10)
-    assert 1 <= store.count("record_success") <= 20
+    assert flush(store, PATIENCE)
+    ticks = (time.monotonic() - begin) / (0.7 * TICK)  # of the shortest kind
+    assert 1 <= store.count("record_success") <= min(20 + ticks, 5000)
 
 
-def test_a_store_that_hangs_slows_no_call(store: UserStore, fail: Fail) -> None:
+def test_a_store_that_hangs_slows_no_call(
+    store: UserStore, fail: Fail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "ANSWER_SECONDS", 600.0)  # who waited for the store would wait for good
     breaker = CircuitBreaker("x", store=store, failure_threshold=3)
     store.hangs = True
-    start = time.monotonic()
     assert fail(breaker, 5) == 3
     assert breaker.state == "open"
     eventually(lambda: store.calls)
-    assert time.monotonic() - start < 0.9, "less than the store was given"
+    assert store.circuits == {}, "it still hangs"
 
 
 def test_a_store_that_raises_is_told_once_and_used_again_when_it_is_back(
@@ -159,15 +165,17 @@ def test_a_store_that_blocks_its_thread_slows_no_call(store: UserStore) -> None:
 
     class Blocking(UserStore):
         async def get_state(self, key: str):
-            release.wait(10)
+            release.wait(100)
             return await super().get_state(key)
 
     breaker = CircuitBreaker("x", store=Blocking())
     start = time.monotonic()
-    for _ in range(1000):
-        breaker.call(int)
-    assert time.monotonic() - start < 5
-    release.set()
+    try:
+        for _ in range(1000):
+            breaker.call(int)
+        assert time.monotonic() - start < 50
+    finally:
+        release.set()
 
 
 def test_nothing_is_asked_before_the_first_call(store: UserStore) -> None:
@@ -180,7 +188,7 @@ def test_nothing_is_asked_before_the_first_call(store: UserStore) -> None:
 def test_ready_tells_whether_the_store_has_answered(store: UserStore) -> None:
     asyncio.run(store.transition("x", CircuitState.OPEN))
     breaker = CircuitBreaker("x", store=store)
-    assert breaker.ready(10)
+    assert breaker.ready(PATIENCE)
     assert breaker.state == "open"
     store.hangs = True
     other = CircuitBreaker("y", store=store)
@@ -199,7 +207,7 @@ def test_an_override_holds_in_this_process(store: UserStore) -> None:
     with pytest.raises(CircuitOpenError, match="ann: deploy"):
         breaker.call(int)
     asyncio.run(store.transition("x", CircuitState.OPEN))
-    assert flush(store, 10)
+    assert flush(store, PATIENCE)
     assert breaker.state == "forced-open"
     breaker.reset()
     assert breaker.state == "closed"
@@ -301,7 +309,7 @@ def test_threads_and_loops_share_one_circuit(store: UserStore) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert flush(store, 20)
+    assert flush(store, PATIENCE)
     assert store.circuit("x").failure_count == 1200
 
 
@@ -331,13 +339,16 @@ def test_a_store_that_no_breaker_uses_is_forgotten() -> None:
 # ---- processes ----
 
 
+CHILD_SECONDS = 250
+
+
 def child(code: str, **environment: str) -> str:
     """What a fresh process prints."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=CHILD_SECONDS,
         check=False,
         env={**os.environ, **environment},
     )
@@ -349,6 +360,8 @@ SETUP = """
 import asyncio, os, sys, sqlite3, threading, multiprocessing
 from examples.sqlite_store import SQLiteStore
 from switchgear import CircuitBreaker
+from switchgear.stores import pump
+pump.LEAVING = pump.HOLDING = 30.0  # a busy machine may need more than the second that it is meant to be
 path = {path!r}
 breaker = CircuitBreaker("x", store=SQLiteStore(path), failure_threshold=100)
 def fail(times):
@@ -399,11 +412,11 @@ def test_a_forked_child_counts_for_itself(setup: str) -> None:
     code = """
 from switchgear.stores.sharing import flush
 fail(2)
-flush(breaker.circuit._home.store._store, 10)
+flush(breaker.circuit._home.store._store, 30)
 fail(10)
 pid = os.fork()
 fail(5)
-flush(breaker.circuit._home.store._store, 10)
+flush(breaker.circuit._home.store._store, 30)
 if pid == 0:
     os._exit(0)
 os.waitpid(pid, 0)
@@ -434,7 +447,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 LOCKING = """
 import asyncio, os, sys, threading, time
 from switchgear import CircuitBreaker
-from switchgear.stores import InMemoryCircuitBreakerStore
+from switchgear.stores import InMemoryCircuitBreakerStore, pump
 LOCK = threading.Lock()  # as a library has one inside
 def locked():
     with LOCK:
@@ -453,8 +466,10 @@ breaker = CircuitBreaker("x", store=Store(), failure_threshold=10**6)
 """
 
 
+@pytest.mark.timeout(CHILD_SECONDS + 50)
 def test_a_fork_waits_until_nobody_is_inside_of_the_store() -> None:
     code = """
+pump.HOLDING = 30.0
 for _ in range(20):
     for _ in range(20):
         breaker.acquire().failure()
@@ -476,7 +491,7 @@ begin = time.monotonic()
 child = os.fork()
 if child == 0:
     os._exit(0)
-assert time.monotonic() - begin < 5
+assert time.monotonic() - begin < 30
 os.waitpid(child, 0)
 LOCK.release()
 """
@@ -515,7 +530,7 @@ if __name__ == "__main__":
 def test_two_processes_share_a_circuit(setup: str) -> None:
     code = """
 small = CircuitBreaker("shared", store=breaker.circuit._home.store._store, failure_threshold=4)
-small.ready(10)
+while not small.ready(30): pass
 for _ in range(2):
     small.acquire().failure("bad")
 """
@@ -537,7 +552,7 @@ CircuitBreaker("x", store=store).acquire().failure("bad")
 """
     start = time.monotonic()
     child(code)
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 45
 
 
 def test_switched_off_nothing_starts_and_nothing_is_written() -> None:
@@ -606,7 +621,7 @@ def test_a_store_on_the_users_loop_is_asked_there() -> None:
         assert states == ["open", "half-open", "closed"]
         assert await asyncio.to_thread(breaker.call, int) == 0
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), 100))
 
 
 async def good_async() -> int:

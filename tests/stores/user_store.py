@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from switchgear import CircuitBreakerSnapshot, CircuitState
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 
 
 def eventually(condition: Callable[[], object]) -> None:

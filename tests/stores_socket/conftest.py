@@ -11,6 +11,12 @@ import pytest
 from switchgear.stores.coordinator import Coordinator
 from switchgear.stores.socket.server import CircuitServer
 from switchgear.stores.socket.store import SocketCircuitStore
+from tests.servers.patience import PATIENCE, allow
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    allow(PATIENCE, monkeypatch)
 
 
 class Served:

@@ -1,7 +1,7 @@
 """Breakers over the socket, with the real pump: two owners stand for two workers."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -12,7 +12,7 @@ from switchgear.stores.socket.store import SocketCircuitStore
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @asynccontextmanager
@@ -20,8 +20,8 @@ async def worker(path, **policy):
     """A breaker as a worker has it, with a store of its own."""
     store = SocketCircuitStore(path, staleness=0.2)
     breaker = Switchgear(store=store).breaker("b", **policy)
-    await breaker.ready_async(PATIENCE)
     try:
+        assert await breaker.ready_async(PATIENCE)
         yield breaker
     finally:
         await asyncio.to_thread(release, store)
@@ -30,6 +30,22 @@ async def worker(path, **policy):
 async def until(condition):
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - the pump's thread sets no event
+            await asyncio.sleep(0.005)
+
+
+async def opened(*breakers):
+    """Until all have heard that the server has opened the circuit: they reject before that, as soon as they
+    learn that the threshold is reached.
+    """
+    await until(lambda: all((b.state, b.snapshot().generation) == ("open", 2) for b in breakers))
+
+
+async def admitted(breaker):
+    """A probe, as soon as the server leases one in time."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(CircuitOpenError):
+                return await breaker.acquire_async()
             await asyncio.sleep(0.005)
 
 
@@ -56,11 +72,11 @@ async def test_one_probe_for_both(served):
     policy = {"failure_threshold": 1, "reset_timeout": 30}
     async with worker(served.path, **policy) as one, worker(served.path, **policy) as two:
         await fail(one)
-        await until(lambda: two.state is CircuitState.OPEN)
+        await opened(one, two)
         served.now_ms += 30_000
-        await two.ready_async()
-        await one.ready_async()
-        probe = await one.acquire_async()
+        assert await two.ready_async(PATIENCE)
+        assert await one.ready_async(PATIENCE)
+        probe = await admitted(one)
         with pytest.raises(CircuitOpenError):
             await two.acquire_async()
         probe.success()
@@ -75,7 +91,7 @@ async def test_without_the_server_they_go_on_and_its_successor_is_told(served):
     ):
         await fail(one)
         await fail(one)
-        await until(lambda: two.state is CircuitState.OPEN)
+        await opened(one, two)
         await served.stop()
         assert two.state is CircuitState.OPEN
         with pytest.raises(CircuitOpenError):

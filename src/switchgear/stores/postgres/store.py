@@ -122,15 +122,15 @@ class PostgresCircuitBreakerStore(SharedStore):
         """Do it; once more if the connection was dead, or when the schema has been made."""
         errors = psycopg().errors
         try:
-            return await self._once(work)
+            return await self._once(work, OPERATION_SECONDS)
         except (errors.UndefinedFunction, errors.UndefinedTable, errors.InvalidSchemaName) as error:
             await self._make_schema(error)
         except errors.OperationalError as error:
             if not (error.sqlstate or DISCONNECTED).startswith(DISCONNECTED):
                 raise
-        return await self._once(work)
+        return await self._once(work, OPERATION_SECONDS)
 
-    async def _once(self, work: Callable[[Any], Awaitable[T]], seconds: float = OPERATION_SECONDS) -> T:
+    async def _once(self, work: Callable[[Any], Awaitable[T]], seconds: float) -> T:
         async with self._pool.connection() as connection:
             return await bounded(connection, work(connection), seconds)
 
