@@ -9,13 +9,15 @@ CONFIGURATION = """
 port {port}
 bind 127.0.0.1
 sentinel monitor {name} 127.0.0.1 {primary} 1
-sentinel down-after-milliseconds {name} 300
+sentinel down-after-milliseconds {name} 60000
 sentinel failover-timeout {name} 1000
 """
 
 
 class RedisSentinel(RedisServer):
-    """Promotes a replica a moment after the primary has gone."""
+    """Promotes a replica when the primary has gone for as long as it is told to wait: at first, a minute, so
+    that a primary which is merely slow stays one.
+    """
 
     name = "circuits"
 

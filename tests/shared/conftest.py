@@ -6,10 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.patience import PATIENCE, allow
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.shared.backends import Backend, PostgresBackend, RedisBackend
 from tests.shared.fleet import Fleet
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    allow(PATIENCE, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from switchgear import CircuitBreaker, CircuitBreakerPolicy, Permit, Switchgear
+from switchgear.stores.sharing import flush
 
 SIZE = 8
 ASYNC = 2
 PATIENCE = 60.0
-READY = 10.0
+READY = 30.0
 
 Job = Callable[..., Awaitable[Any]]
 
@@ -44,11 +45,14 @@ class Member:
     def breaker(self, url: str, key: str, policy: CircuitBreakerPolicy) -> Iterator[CircuitBreaker]:
         """A breaker of all members, which know the circuit's state and each other before the first call."""
         gear = Switchgear()
-        with gear.open(url):
+        with gear.open(url) as store:
             breaker = gear.breaker(key, policy)
             self._get_ready(breaker)
             self.meet()
             yield breaker
+            flush(
+                store, READY
+            )  # to leave takes five seconds at most, which is little where all leave at once
             self.meet()  # a member that leaves early would no longer be counted among the live ones
 
     def _get_ready(self, breaker: CircuitBreaker) -> None:

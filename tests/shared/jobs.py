@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 
 from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, Permit
 from tests.shared.fleet import Member
 
 Policy = CircuitBreakerPolicy
+NEWS = 30.0
+"""Seconds that the news of an open circuit may take on a busy machine."""
 
 
 class DeadError(Exception):
@@ -81,13 +84,17 @@ async def traffic(
     times: int,
     per_second: float,
     sick: tuple[int, ...] = (),
+    until_rejected: bool = False,
 ) -> Tally:
-    """Calls at a rate, until told to stop; those of the sick members fail."""
+    """So many calls at a rate, and more `until_rejected`; those of the sick members fail."""
     tally = Tally()
     with member.breaker(url, key, policy) as breaker:
-        for _ in range(times):
-            if member.stopped:
-                break
+        end = time.monotonic() + NEWS
+        for number in count():
+            if number >= times:
+                news_is_awaited = until_rejected and not tally.rejecting_since
+                if not news_is_awaited or time.monotonic() > end:
+                    break
             await tally.call(member, breaker, fails=member.number in sick)
             await member.pause(1 / per_second)
     return tally
@@ -128,14 +135,17 @@ async def probe(
 
 
 async def wait_for_probe(member: Member, *, url: str, key: str, policy: Policy) -> None:
-    """Tell when a probe was had, and keep it until told to stop."""
+    """Tell when a probe was had, from when on it was asked for and when it came, and keep it until told to
+    stop.
+    """
     permit: Permit | None = None
     with member.breaker(url, key, policy) as breaker:
         while not member.stopped:
             if permit is None:
+                asked = time.monotonic()
                 try:
                     permit = await member.acquire(breaker)
-                    member.tell(time.monotonic())
+                    member.tell((asked, time.monotonic()))
                 except CircuitOpenError:
                     pass
             await member.pause(0.01)

@@ -47,11 +47,11 @@ class LossyWay:
     ) -> None:
         self._do(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(30)
         self._loop.close()
 
     def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _close(self) -> None:
         self._server.close()
@@ -59,8 +59,15 @@ class LossyWay:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.02)  # sockets are closed a turn of the loop after their transports
 
     async def _serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        try:
+            await self._pass_on(near, back)
+        finally:
+            back.transport.abort()
+
+    async def _pass_on(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         assert self._parts.hostname is not None
         far, forth = await asyncio.open_connection(self._parts.hostname, self._parts.port)
         ways = [
@@ -73,8 +80,7 @@ class LossyWay:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            forth.close()
-            back.close()
+            forth.transport.abort()
 
     async def _carry(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, loses: bool

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from switchgear import CircuitBreakerPolicy, Switchgear
+from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, Switchgear
 from switchgear.stores import store_from_url
 from switchgear.stores.sharing import flush
 from switchgear.stores.trouble import trouble_of
@@ -33,14 +34,20 @@ def share(url: str) -> None:
     first, second = Switchgear(), Switchgear()
     with first.open(url), second.open(url):
         one, other = first.breaker(key, OPENS), second.breaker(key, OPENS)
-        assert one.ready(10)
-        assert other.ready(10)
+        assert one.ready(30)
+        assert other.ready(30)
         for _ in range(2):
             one.acquire().failure("no route to host")
-        eventually(lambda: other.state == "open", 10)
-        eventually(lambda: other.snapshot().retry_after == 0.0, 10)
-        other.acquire().success()
-        eventually(lambda: one.state == "closed", 10)
+        eventually(lambda: other.state == "open", 30)
+        # By one probe, if the store is quick: of failures that it hears of late it opens after that.
+        eventually(lambda: succeed(other) and one.state == "closed", 30)
+
+
+def succeed(breaker: CircuitBreaker) -> bool:
+    """A call, unless it is rejected."""
+    with suppress(CircuitOpenError):
+        breaker.acquire().success()
+    return True
 
 
 def refused(url: str) -> BaseException:
@@ -115,13 +122,13 @@ def test_a_user_that_lost_its_rights_is_no_callers_business(
     key, gear = fresh_key(), Switchgear()
     with gear.open(as_user(redis_server)) as store:
         breaker = gear.breaker(key, CircuitBreakerPolicy(failure_threshold=10**6))
-        assert breaker.ready(10)
+        assert breaker.ready(30)
         restricted.execute_command("ACL", "SETUSER", "switchgear", "-evalsha")
         for _ in range(50):
             breaker.acquire().failure("no route to host")
         assert not flush(store, 5)
         restricted.execute_command("ACL", "SETUSER", "switchgear", "+evalsha")
-        eventually(lambda: flush(store, 5), 20)
+        eventually(lambda: flush(store, 5), 30)
     assert state_of(redis_server.url, key).failure_count == 50
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert any("can't be reached" in text and "ermission" in text for text in said), said

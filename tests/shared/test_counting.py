@@ -35,9 +35,9 @@ def test_what_is_pending_at_the_end_outlives_lost_answers(backend: Backend) -> N
     with LossyWay(backend.url, share=0) as way:
         with gear.open(way.url):
             breaker = gear.breaker(key, IN_A_ROW)
-            assert breaker.ready(5)
+            assert breaker.ready(30)
+            way.lose_next(6)  # before: what is sent meanwhile is lost, too, and pending again
             for _ in range(25):
                 breaker.acquire().failure()
-            way.lose_next(6)
         assert way.lost == 6
     assert state_of(backend.url, key).failure_count == 25

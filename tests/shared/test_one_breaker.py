@@ -10,6 +10,7 @@ from tests.shared.fleet import SIZE, Fleet
 from tests.shared.scenes import death, sickness
 
 THRESHOLD = 50
+ROUNDS = 10
 
 
 @pytest.mark.parametrize("window", [10, None], ids=["window", "run"])
@@ -17,10 +18,17 @@ def test_a_dead_dependency_is_left_alone_by_all_long_before_each_has_found_out_f
     fleet: Fleet, backend: Backend, window: float | None
 ) -> None:
     policy = CircuitBreakerPolicy(failure_threshold=THRESHOLD, window=window, reset_timeout=60)
-    found = death(fleet, backend.url, policy, times=150)
-    assert found.all_reject
-    # How many calls are on their way meanwhile depends on the machine: the benchmark has a bar for that.
-    assert THRESHOLD <= found.reached < THRESHOLD * SIZE * 0.75
+    reached: list[int] = []
+    for _ in range(ROUNDS):
+        found = death(fleet, backend.url, policy, times=150)
+        assert found.all_reject
+        assert found.reached >= THRESHOLD
+        reached.append(found.reached)
+        # How many calls are on their way meanwhile depends on the machine, and on what else it does: the
+        # benchmark has a bar for that. Processes that found out for themselves would never need fewer.
+        if found.reached < THRESHOLD * SIZE * 0.75:
+            return
+    pytest.fail(f"as many calls as without each other in every round: {reached}")
 
 
 @pytest.mark.parametrize(

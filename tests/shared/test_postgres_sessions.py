@@ -9,6 +9,7 @@ import pytest
 
 from switchgear import CircuitState
 from switchgear.stores import PostgresCircuitBreakerStore
+from tests.servers.patience import PATIENCE
 from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +26,7 @@ async def test_a_session_rehearses_without_a_trace(postgres_server: PostgresServ
 
 async def test_nobody_who_listens_misses_anything_by_a_rehearsal(postgres_server: PostgresServer) -> None:
     changes: asyncio.Queue[str] = asyncio.Queue()
-    listening = PostgresCircuitBreakerStore(postgres_server.dsn, "overheard")
+    listening = PostgresCircuitBreakerStore(postgres_server.dsn, "overheard", staleness=PATIENCE)
     await listening.init_schema()
     watching = asyncio.create_task(
         listening.watch(
@@ -33,11 +34,11 @@ async def test_nobody_who_listens_misses_anything_by_a_rehearsal(postgres_server
         )
     )
     try:
-        heard = [await asyncio.wait_for(changes.get(), 5)]  # what was before is not known
+        heard = [await asyncio.wait_for(changes.get(), PATIENCE)]  # what was before is not known
         for _ in range(3):  # each time by a new session
             async with PostgresCircuitBreakerStore(postgres_server.dsn, "overheard") as store:
                 await store.transition("a", CircuitState.OPEN)
-            heard.append(await asyncio.wait_for(changes.get(), 5))
+            heard.append(await asyncio.wait_for(changes.get(), PATIENCE))
     finally:
         watching.cancel()
         await asyncio.wait({watching})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitOpenError, CircuitState, Permit
+from switchgear import CircuitBreaker, CircuitBreakerPolicy, CircuitState
 from switchgear.stores import store_from_url
 from switchgear.stores.sharing import release
 from tests.shared.backends import Backend, fresh_key, state_of
 from tests.shared.fleet import Fleet
-from tests.shared.scenes import eventually, most_at_once, next_probe, open_circuit, probes
+from tests.shared.scenes import admitted, most_at_once, next_probe, open_circuit, probes
 
 LEASE = 0.5
 ROUNDS = 20
@@ -41,11 +41,11 @@ def test_a_late_result_of_an_expired_lease_changes_nothing(backend: Backend, out
     stores = [store_from_url(backend.url) for _ in range(2)]  # two mirrors, like two processes
     late, prompt = (CircuitBreaker(key, policy, store=store) for store in stores)
     open_circuit(backend.url, key)
-    assert late.ready(5)
-    assert prompt.ready(5)
+    assert late.ready(30)
+    assert prompt.ready(30)
     try:
-        expired = _probe(late)
-        _probe(prompt).cancel()  # admitted, so the first one's lease is over
+        expired = admitted(late)
+        admitted(prompt).cancel()  # admitted, so the first one's lease is over
         before = state_of(backend.url, key)
         assert before.state is CircuitState.HALF_OPEN
         getattr(expired, outcome)()
@@ -58,17 +58,3 @@ def test_a_late_result_of_an_expired_lease_changes_nothing(backend: Backend, out
         before.generation,
         before.success_count,
     )
-
-
-def _probe(breaker: CircuitBreaker) -> Permit:
-    got: list[Permit] = []
-
-    def try_it() -> bool:
-        try:
-            got.append(breaker.acquire())
-        except CircuitOpenError:
-            return False
-        return True
-
-    eventually(try_it, 10)
-    return got[0]
