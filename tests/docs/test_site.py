@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
@@ -22,7 +26,7 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
         target / "doctrees",
     ]
     return subprocess.run(
-        [*command, source, target / "html"], capture_output=True, text=True, check=False, timeout=100
+        [*command, source, target / "html"], capture_output=True, text=True, check=False, timeout=280
     )
 
 

@@ -26,11 +26,14 @@ print(sorted(name for name in loaded if not name.startswith("_") and name != "sw
 """
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
-    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    subprocess.run(command, check=True, capture_output=True, timeout=280)
     (wheel,) = folder.glob("*.whl")
     (source,) = folder.glob("*.tar.gz")
     return wheel, source
@@ -61,7 +64,7 @@ def test_the_wheel_works_where_nothing_else_is_installed(packages, tmp_path):
         archive.extractall(site)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([python, *arguments], capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run([python, *arguments], capture_output=True, text=True, check=False, timeout=100)
 
     trial = run("-W", "error", "-c", TRIAL)
     assert (trial.stdout.strip(), trial.stderr) == ("[]", "")
