@@ -23,7 +23,7 @@ async def test_orders_are_rejected_while_payments_fail(monkeypatch, redis_server
         async with serving(example.app) as client:
             answers = [await client.post("/orders/7") for _ in range(4)]
             assert [answer.status_code for answer in answers] == [502, 502, 502, 503]
-            assert int(answers[-1].headers["retry-after"]) in {9, 10}
+            assert 0 < int(answers[-1].headers["retry-after"]) <= 10
             assert len(failing.requests) == 3
             assert (await client.get("/health")).json() == {"payments": "open"}
             example.payments.force_open(expires_in=0.001)  # instead of ten seconds

@@ -21,11 +21,11 @@ async def serving(app: Any, lifespan: Literal["on", "off"] = "on") -> AsyncItera
         await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
     finally:
         server.should_exit = True
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
 
 
 async def converse(app: Any, path: str, *received: dict[str, Any], **scope: Any) -> list[dict[str, Any]]:

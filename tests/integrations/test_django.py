@@ -68,7 +68,7 @@ async def site(handler: str) -> AsyncIterator[httpx.AsyncClient]:
             yield client
     else:
         with wsgi() as url:
-            async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=60) as client:
                 yield client
 
 
@@ -207,19 +207,19 @@ from switchgear.integrations.django import circuits
 payments = circuits.breaker("payments")
 assert threading.active_count() == 1, "nor does a breaker"
 if len(sys.argv) > 3:
-    payments.ready(5)  # the master has used it before it forks
+    while not payments.ready(30): pass  # the master has used it before it forks
 children = []
 for _ in range(2):
     pid = os.fork()
     if not pid:
-        payments.ready(5)
+        while not payments.ready(30): pass
         for _ in range(2):
             try:
                 payments.acquire().failure("no route to host")
             except Exception:
                 pass
             time.sleep(0.2)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 40
         while payments.state != "open" and time.monotonic() < end:
             time.sleep(0.02)
         os._exit(0 if payments.state == "open" else 1)
@@ -232,5 +232,5 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in childre
 def test_processes_that_a_server_forks_are_one_breaker(redis_server, used_before, tmp_path):
     arguments = [redis_server.url, tmp_path.name, *(["used"] if used_before else [])]
     command = [sys.executable, "-c", PREFORK, *arguments]
-    forking = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    forking = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert forking.returncode == 0, forking.stderr

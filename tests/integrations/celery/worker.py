@@ -38,7 +38,7 @@ install(app, circuits, os.environ.get("STORE", "memory://"))
 )
 def charge(number: int) -> None:
     """Its own retries last for a second."""
-    with urllib.request.urlopen(f"{os.environ['SERVICE']}/{number}?by={os.getpid()}", timeout=5):
+    with urllib.request.urlopen(f"{os.environ['SERVICE']}/{number}?by={os.getpid()}", timeout=60):
         pass
 
 
@@ -59,8 +59,8 @@ def worker(log: Path, *options: str, **environ: str) -> Iterator[None]:
         try:
             yield
             process.terminate()
-            process.wait(15)
+            process.wait(60)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait(5)
+                process.wait(30)

@@ -30,7 +30,7 @@ class Driver(ABC):
 
     @abstractmethod
     def __init__(
-        self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 10, **options: Any
+        self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 60, **options: Any
     ) -> None: ...
 
     @abstractmethod

@@ -30,7 +30,7 @@ class TransportCases:
     def client(self, breakers: BreakerFamily | CircuitBreaker, **options: Any) -> Iterator[Any]:
         inner = self.library.HTTPTransport(verify=CONTEXT, **options)
         transport = self.integration.CircuitBreakerTransport(breakers, inner)
-        with self.library.Client(transport=transport, timeout=10) as client:
+        with self.library.Client(transport=transport, timeout=60) as client:
             yield client
 
     # ---- errors
@@ -97,7 +97,7 @@ class TransportCases:
         limits = self.library.Limits(max_connections=1)
         inner = self.library.AsyncHTTPTransport(verify=CONTEXT, limits=limits)
         transport = self.integration.AsyncCircuitBreakerTransport(hosts, inner)
-        timeout = self.library.Timeout(10, pool=0.02)
+        timeout = self.library.Timeout(60, pool=0.02)
         async with self.library.AsyncClient(transport=transport, timeout=timeout) as client:
             hanging = asyncio.create_task(client.get(service.url))
             await asyncio.to_thread(service.arrived.wait, PATIENCE)

@@ -26,7 +26,7 @@ def sync_driver(library: ModuleType, integration: ModuleType) -> type[Driver]:
         rejection = integration.CircuitOpenTransportError
 
         def __init__(
-            self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 10, **options: Any
+            self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 60, **options: Any
         ) -> None:
             inner = library.HTTPTransport(verify=CONTEXT)
             transport = integration.CircuitBreakerTransport(breakers, inner, **options)
@@ -73,7 +73,7 @@ def async_driver(library: ModuleType, integration: ModuleType) -> type[Driver]:
         rejection = integration.CircuitOpenTransportError
 
         def __init__(
-            self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 10, **options: Any
+            self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 60, **options: Any
         ) -> None:
             inner = library.AsyncHTTPTransport(verify=CONTEXT)
             transport = integration.AsyncCircuitBreakerTransport(breakers, inner, **options)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
-PATIENCE = 20.0  # seconds; only a broken test takes so long
+PATIENCE = 60.0  # seconds; only a broken test takes so long
 
 Behaviour = Callable[["Handler"], None]
 

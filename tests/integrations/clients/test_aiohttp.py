@@ -28,7 +28,7 @@ class SessionDriver(Driver):
     rejection = CircuitOpenClientError
     makes_responses = False
 
-    def __init__(self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 10, **options: Any) -> None:
+    def __init__(self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 60, **options: Any) -> None:
         middleware = CircuitBreakerMiddleware(breakers, **options)
         self.session = aiohttp.ClientSession(
             middlewares=(middleware,), timeout=aiohttp.ClientTimeout(total=timeout)

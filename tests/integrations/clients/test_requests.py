@@ -31,7 +31,7 @@ class SessionDriver(Driver):
     broad = requests.RequestException
     rejection = CircuitOpenConnectionError
 
-    def __init__(self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 10, **options: Any) -> None:
+    def __init__(self, breakers: BreakerFamily | CircuitBreaker, timeout: float = 60, **options: Any) -> None:
         adapter = CircuitBreakerAdapter(breakers, **options)
         self.session = requests.Session()
         self.session.mount("http://", adapter)

@@ -228,7 +228,7 @@ def test_a_store_that_dies_shows(registry, redis_server_to_kill):
     server = redis_server_to_kill
     with sg.open(RedisCircuitBreakerStore(server.url, staleness=0.1)):
         breaker = sg.breaker("shared")
-        assert breaker.ready(5)
+        wait_for(lambda: breaker.ready(30))
         store = "RedisCircuitBreakerStore"
         now = Picture(registry)
         assert now.value("store_up", store=store) == 1
@@ -251,7 +251,7 @@ def test_a_store_that_dies_shows(registry, redis_server_to_kill):
 
 
 def wait_for(condition: Any, breaker: CircuitBreaker | None = None) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         if breaker is not None:
             breaker.call(int)
@@ -273,7 +273,7 @@ def test_what_another_process_decided_is_counted_there(registry, redis_server):
     SwitchgearCollector(here, registry=registry)
     with here.open(mine), there.open(theirs):
         breaker = here.breaker("a")
-        assert breaker.ready(5)
+        wait_for(lambda: breaker.ready(30))
         there.breaker("a").force_open("maintenance")
         wait_for(lambda: breaker.state == "forced-open")
         told = "circuit_transition_timestamp_seconds"  # by the listeners' thread, in its own time
@@ -289,7 +289,7 @@ def test_the_window_is_told_in_two_counts(registry, redis_server, shared):
     store = RedisCircuitBreakerStore(redis_server.url, prefix="window:")
     with sg.open(store) if shared else nullcontext():
         breaker = sg.breaker("a")
-        assert breaker.ready(5)
+        wait_for(lambda: breaker.ready(30))
         breaker.call(int)
         fail(breaker, 2)
         now = Picture(registry)
@@ -319,7 +319,7 @@ def test_a_scraper_gets_it_over_http(registry):
     SwitchgearCollector(breaker, registry=registry)
     server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=60) as answer:
             text = answer.read().decode()
     finally:
         server.shutdown()

@@ -33,7 +33,8 @@ class FailingService:
     def fetch(self) -> int:
         """A call; raises `HTTPError` for a 503."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._server.server_port}/", timeout=5) as answer:
+            url = f"http://127.0.0.1:{self._server.server_port}/"
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             error.close()

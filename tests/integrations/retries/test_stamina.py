@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 from urllib.error import HTTPError
@@ -12,12 +13,30 @@ import stamina
 
 from switchgear import CircuitBreaker, CircuitOpenError, CircuitState
 from switchgear.integrations.stamina import until_probe
+from switchgear.testing import ManualClock
 from tests.integrations.retries.service import FailingService
 
 
 @pytest.fixture
-def breaker() -> CircuitBreaker:
-    return CircuitBreaker("payments", failure_threshold=2, reset_timeout=0.15)
+def breaker(clock: ManualClock) -> CircuitBreaker:
+    return CircuitBreaker("payments", failure_threshold=2, reset_timeout=30, clock=clock)
+
+
+@pytest.fixture(autouse=True)
+def slept(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What stamina sleeps, in simulated time."""
+    seconds: list[float] = []
+
+    def sleep(delay: float) -> None:
+        seconds.append(delay)
+        clock.advance(delay)
+
+    async def sleep_async(delay: float) -> None:
+        sleep(delay)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(stamina._core, "_smart_sleep", sleep_async)
+    return seconds
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -39,7 +58,7 @@ def attempt(request: pytest.FixtureRequest, breaker: CircuitBreaker, service: Fa
     return run
 
 
-def test_attempts_wait_for_the_probe_and_no_longer(attempt, breaker, service):
+def test_attempts_wait_for_the_probe_and_no_longer(attempt, breaker, service, slept):
     service.failing = True
     waits: list[float] = []
     hook = until_probe(HTTPError, spread=0.01)
@@ -55,6 +74,7 @@ def test_attempts_wait_for_the_probe_and_no_longer(attempt, breaker, service):
 
     assert attempt(on=watched, attempts=5) == 200
     assert len(waits) == 1
+    assert slept[-1] == waits[0]
     assert service.requests == 3
     assert breaker.state == "closed"
 
@@ -62,7 +82,7 @@ def test_attempts_wait_for_the_probe_and_no_longer(attempt, breaker, service):
 def test_attempts_end_where_the_probe_is_too_far_away(attempt, service):
     service.failing = True
     with pytest.raises(CircuitOpenError):
-        attempt(on=until_probe(HTTPError, longest=0.1), attempts=5)
+        attempt(on=until_probe(HTTPError, longest=20), attempts=5)
     assert service.requests == 2
 
 
