@@ -48,6 +48,31 @@ def test_a_circuit_that_is_released_waits_no_longer_under_another_policy(make: M
     assert (breaker.state, breaker.snapshot().retry_after) == ("open", 0.0)
 
 
+def test_a_success_ends_the_run_that_came_along(make: Make) -> None:
+    breaker = make()
+    fail(breaker, 4)
+    adopt(breaker, reset_timeout=1)
+    breaker.call(int)
+    fail(breaker)
+    assert (breaker.state, breaker.snapshot().failure_count) == ("closed", 1)
+
+
+def test_a_success_ends_the_run_that_a_forked_child_inherits(make: Make) -> None:
+    breaker = make()
+    fail(breaker, 4)
+    breaker.circuit.after_fork()
+    breaker.call(int)
+    assert breaker.snapshot().failure_count == 0
+
+
+def test_a_success_ends_a_row_of_cancelled_calls_that_came_along(make: Make) -> None:
+    breaker = make()
+    breaker.acquire().cancel()
+    adopt(breaker, reset_timeout=1)
+    breaker.call(int)
+    assert breaker.circuit._cancelled == 0
+
+
 @pytest.mark.parametrize("window", [None, 60])
 def test_evidence_stays_and_the_new_threshold_holds_at_once(make: Make, window: float | None) -> None:
     breaker = make(window=window, failure_threshold=5)

@@ -272,7 +272,8 @@ class LocalCircuit(DeferringCircuit):
         elif isinstance(phase, Open) and not self.policy.shadow:
             # Not `retry_after`: a lease that is out may be given back before its end.
             self.blocked_until = phase.until
-        self.calm = self._rest
+        # Evidence may have come along (another policy, a forked child): a success still has a run to end.
+        self.calm = None if self._counts.failures or self._cancelled else self._rest
 
     def after_fork(self) -> None:
         super().after_fork()
