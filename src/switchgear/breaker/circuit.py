@@ -73,6 +73,7 @@ class Circuit:
         "blocked_until",
         "calm",
         "era",
+        "familiar",
         "name",
         "now",
         "plain",
@@ -92,6 +93,8 @@ class Circuit:
         self.calm: Passed | None = None
         self.tallied: Passed | None = None
         self.blocked_until = -math.inf
+        # The type of the last failure that `is_bare`. It says nothing of the policy, hence outlives it.
+        self.familiar: type[BaseException] | None = None
         self._reason = ""
         self._clock = clock
         self.now: Callable[[], float] = clock.monotonic

@@ -83,6 +83,7 @@ class ObservedCircuit(Circuit):
         self.name = inner.name
         self.now = inner.now
         self.timed = True
+        self.familiar = None
         self.calm = self.tallied = None  # no success goes by untold, and no rejection
         self.blocked_until = -math.inf
 

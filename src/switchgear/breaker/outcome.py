@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS, Outcome
@@ -74,6 +75,25 @@ def _attribute(carrier: object, name: str) -> object:
         return getattr(carrier, name, None)  # pragma: no mutate  # the default only spares an exception
     except Exception:  # a property that raises has nothing to say
         return None
+
+
+def carries_nothing(error: BaseException) -> bool:
+    """Whether it is an `Exception`, no rejection, and has nothing that may be a status."""
+    return (
+        isinstance(error, Exception)
+        and not isinstance(error, CircuitOpenError)
+        and getattr(error, "response", None) is None
+        and getattr(error, "status_code", None) is None
+        and getattr(error, "status", None) is None
+    )
+
+
+@lru_cache(maxsize=64)  # it takes microseconds; and a bound, since a program may make types and drop them
+def is_bare(kind: type[BaseException]) -> bool:
+    """Whether an exception of this type can carry a status only in its `__dict__`."""
+    return kind.__getattribute__ is BaseException.__getattribute__ and not any(
+        hasattr(kind, name) for name in ("__getattr__", "response", "status_code", "status")
+    )
 
 
 def asked_for(read: Callable[[Any], float | timedelta | None] | None, answer: object) -> float | None:

@@ -9,7 +9,15 @@ from typing import Self
 
 from switchgear.breaker.circuit import UNTIMED, Circuit, Grant
 from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS, Leased, Outcome
-from switchgear.breaker.outcome import LONGEST_KEPT, asked_for, gist, is_cancellation, judge_error
+from switchgear.breaker.outcome import (
+    LONGEST_KEPT,
+    asked_for,
+    carries_nothing,
+    gist,
+    is_bare,
+    is_cancellation,
+    judge_error,
+)
 from switchgear.breaker.policy import seconds
 from switchgear.breaker.state import CircuitState
 from switchgear.errors import CircuitOpenError
@@ -137,11 +145,7 @@ class Permit:
     def raised(self, error: BaseException) -> None:
         """The call raised `error`: failure, answer or no evidence, as the policy says."""
         grant = self._take()
-        if grant is None:
-            return
-        if isinstance(error, Exception) and not isinstance(error, CircuitOpenError):
-            settle_exception(self._circuit, grant, self._started, error)
-        else:
+        if grant is not None:
             settle_error(self._circuit, grant, self._started, error)
 
     def returned(self, result: object) -> Outcome:
@@ -183,31 +187,41 @@ class Permit:
             return None
 
 
-def settle_exception(circuit: Circuit, grant: Grant, started: float, error: Exception) -> None:
-    """Report a call that raised an `Exception` which is no rejection: nearly every call that fails.
+def settle_error(circuit: Circuit, grant: Grant, started: float, error: BaseException) -> None:
+    """Report a call that raised. What the policy's predicates raise counts as a failure and goes through.
 
-    `settle_error` without all that an error has no use for of which only the type is to be looked at, and
-    which carries nothing like a status.
+    `settle_judged` without all that has no use where a policy looks at types alone and the error carries
+    nothing like a status: nearly every call that fails. An error of a `familiar` type can carry one only
+    among its own attributes, and nearly always has none.
     """
-    text = None
+    kind = type(error)
     try:
-        if (
-            circuit.plain
-            and getattr(error, "response", None) is None
-            and getattr(error, "status_code", None) is None
-            and getattr(error, "status", None) is None
-        ):
+        if circuit.plain and ((kind is circuit.familiar and not error.__dict__) or _unmarked(circuit, error)):
             text = str(error)
+        else:
+            text = None
     except Exception:  # an attribute or a `__str__` that raises: there are more careful ways to look
         text = None
-    if text is None or len(text) > LONGEST_KEPT:
-        settle_error(circuit, grant, started, error)
+    if text is not None and len(text) <= LONGEST_KEPT:
+        circuit.fail(grant, started, (kind, text))
     else:
-        circuit.fail(grant, started, (type(error), text))
+        settle_judged(circuit, grant, started, error)
 
 
-def settle_error(circuit: Circuit, grant: Grant, started: float, error: BaseException) -> None:
-    """Report a call that raised. What the policy's predicates raise counts as a failure and goes through."""
+def _unmarked(circuit: Circuit, error: BaseException) -> bool:
+    """Whether nothing about `error` tells of anything but a failure. Its type is familiar from then on, if it
+    `is_bare`.
+    """
+    if not carries_nothing(error):
+        return False
+    kind: type = type(error)
+    if is_bare(kind):
+        circuit.familiar = kind
+    return True
+
+
+def settle_judged(circuit: Circuit, grant: Grant, started: float, error: BaseException) -> None:
+    """`settle_error` for any error under any policy."""
     if is_cancellation(error):
         circuit.cancel(grant, started)
         return

@@ -188,8 +188,8 @@ class MirroredCircuit(DeferringCircuit):
         self.settle(grant, SUCCESS, started)
 
     def fail(self, grant: Grant, started: float, failure: Gist) -> None:
-        now = self.now()
-        acquire, leave = self._acquire, self._release
+        clock, acquire, leave = self.now, self._acquire, self._release
+        now = clock()
         slow = self.timed and now - started > self._slow_after
         acquire()
         mirror = self._mirror
