@@ -213,3 +213,23 @@ def test_neither_an_error_nor_its_frames_outlive_the_call(
         del error
         gc.collect()
         assert gone() is None
+
+
+class Quiet:
+    """Wants to know, and does nothing with it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args: None
+
+
+def test_what_is_observed_goes_the_same_ways(make: Callable[..., CircuitBreaker], caller: SyncCaller) -> None:
+    breaker = make()
+    breaker.observe(Quiet())
+    caller.fail(breaker, 2)
+    assert (breaker.circuit.familiar, breaker.snapshot().failure_count) == (Boom, 2)
+    with pytest.raises(Boom):
+        caller.call(breaker, error=with_attributes(Boom("gone"), status=404))
+    assert breaker.snapshot().failure_count == 0
+    breaker.adopt(CircuitBreakerPolicy(ignore=Boom))
+    caller.fail(breaker)
+    assert breaker.snapshot().failure_count == 0
