@@ -10,10 +10,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 
 from switchgear.testing.clock import ManualClock
+from switchgear.testing.idle_loop import IdleLoop
 
 T = TypeVar("T")
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds of real time after which a test is stuck."""
 _SETTLING: Final = 50
 """Turns of the loop in which everything that can go on without time passing does."""
@@ -40,8 +41,8 @@ class LoopClock(ManualClock):
         return now
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    # Real time goes on beside: what takes a while by itself (a back-off, a user's policy) does not get stuck.
+class _Loop(IdleLoop):
+    # Waits are real beside: what takes a while by itself (a back-off, a user's policy) does not get stuck.
     def __init__(self, clock: LoopClock) -> None:
         self._moved = clock
         super().__init__()
