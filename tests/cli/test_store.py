@@ -10,7 +10,7 @@ from switchgear.cli import main
 from switchgear.stores.trouble import try_store
 from switchgear.stores.url import store_from_url
 from tests.gateway.state_servers import SECRET, postgres_with_users, redis_with_users
-from tests.servers.process import free_port
+from tests.gateway.upstreams import refusing_port
 
 SECRET_IN_URL = "s3%3Acr%2Fet%40%3F%23"
 
@@ -104,9 +104,9 @@ def test_a_url_that_is_none_gives_2(capsys, url):
 
 @pytest.mark.parametrize("scheme", ["redis", "postgresql"])
 def test_a_server_that_is_not_there_gives_3(capsys, monkeypatch, scheme):
-    monkeypatch.setattr("switchgear.stores.trouble.TRIAL_SECONDS", 0.3)
-    port = free_port()
-    code, out, err = init(capsys, f"{scheme}://u:{SECRET_IN_URL}@127.0.0.1:{port}")
+    monkeypatch.setattr("switchgear.stores.trouble.PAUSE", 60.0)  # it is asked once
+    with refusing_port() as port:
+        code, out, err = init(capsys, f"{scheme}://u:{SECRET_IN_URL}@127.0.0.1:{port}")
     assert (code, out) == (3, "")
     assert f"switchgear: {scheme}://127.0.0.1:{port}: " in err
     assert "start the server, or check host and port" in err

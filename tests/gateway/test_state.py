@@ -1,5 +1,6 @@
 """`state:` from the file to a store, and what is said when that can't be used. Real servers."""
 
+import asyncio
 import contextlib
 import logging
 from urllib.parse import quote
@@ -8,10 +9,10 @@ import pytest
 
 from switchgear.gateway.config.model import State
 from switchgear.gateway.state import place, released, store_for, store_url, usable
+from switchgear.stores.trouble import try_store
 from tests.gateway.state_servers import SECRET, postgres_with_users, redis_with_users
-from tests.gateway.upstreams import answering
+from tests.gateway.upstreams import PATIENCE, answering, refusing_port
 from tests.gateway.workers.processes import one_service, serving, started, until
-from tests.servers.process import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -103,14 +104,19 @@ REDIS_TROUBLES = [
     ({}, "check the user and the password"),
     ({"user": "reader", "password": SECRET}, "give the user its rights: `switchgear store init URL --print`"),
     ({"password": SECRET, "database": "99"}, "no such database"),
-    ({"password": SECRET, "tls": True}, "check host, port, firewall and `tls`"),
 ]
 
 
 @pytest.mark.parametrize(("fields", "advice"), REDIS_TROUBLES)
 async def test_redis_says_what_to_do(redis, caplog, fields, advice):
-    assert not await usable(State("redis", host="127.0.0.1", port=redis.port, **fields), 0.5)
+    assert not await usable(State("redis", host="127.0.0.1", port=redis.port, **fields), PATIENCE)
     assert_said(caplog, f":{redis.port}", advice, fields)
+
+
+async def test_a_redis_that_does_not_speak_tls_says_what_to_do_after_a_bounded_wait(redis, caplog):
+    fields = {"password": SECRET, "tls": True}
+    assert not await usable(State("redis", host="127.0.0.1", port=redis.port, **fields), 0.5)
+    assert_said(caplog, f":{redis.port}", "check host, port, firewall and `tls`", fields)
 
 
 POSTGRES_TROUBLES = [
@@ -126,21 +132,44 @@ POSTGRES_TROUBLES = [
 @pytest.mark.parametrize(("fields", "advice"), POSTGRES_TROUBLES)
 async def test_postgres_says_what_to_do(postgres, caplog, fields, advice):
     fields = {"database": "postgres", **fields}
-    assert not await usable(State("postgres", host="127.0.0.1", port=postgres.port, **fields), 0.5)
+    assert not await usable(State("postgres", host="127.0.0.1", port=postgres.port, **fields), PATIENCE)
     assert_said(caplog, f":{postgres.port}", advice, fields)
 
 
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
 async def test_a_missing_server_says_so_after_a_bounded_wait(caplog, kind):
-    port = free_port()
-    assert not await usable(State(kind, host="127.0.0.1", port=port, password=SECRET), 0.5)
+    with refusing_port() as port:
+        assert not await usable(State(kind, host="127.0.0.1", port=port, password=SECRET), 0.5)
     assert_said(caplog, f":{port}", "start the server, or check host and port", {"password": SECRET})
 
 
 @pytest.mark.parametrize("kind", ["redis", "postgres"])
-async def test_an_unknown_host_says_so(caplog, kind):
-    assert not await usable(State(kind, host="no-such-host.invalid", port=1), 0.5)
+async def test_an_unknown_host_says_so(caplog, monkeypatch, kind):
+    monkeypatch.setattr("switchgear.stores.trouble.PAUSE", PATIENCE)  # asked once: it may be slow
+    assert not await usable(State(kind, host="no-such-host.invalid", port=1), PATIENCE)
     assert_said(caplog, "no-such-host.invalid:1", "check the host", {})
+
+
+class Fading:
+    """A store that refuses, and later does not answer at all."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def reset(self, key: str) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise ConnectionRefusedError("nobody is there")
+        await asyncio.Event().wait()
+
+
+async def test_an_attempt_that_is_cut_off_does_not_hide_what_the_one_before_has_found_out():
+    """On a slow machine, a server that was not there was told as one that does not answer in time."""
+    store = Fading()
+    trouble = await try_store(store, 0.5)  # type: ignore[arg-type]
+    assert store.asked == 2
+    assert trouble is not None
+    assert trouble.advice == "start the server, or check host and port"
 
 
 def assert_said(caplog, where, advice, fields):
@@ -157,21 +186,23 @@ def assert_said(caplog, where, advice, fields):
 
 
 async def test_without_the_required_store_the_exit_code_is_3(tmp_path):
-    top = f"state: {{type: redis, host: 127.0.0.1, port: {free_port()}}}"
-    async with started(tmp_path, one_service(1, top=top), "--require-state", workers=1) as gateway:
-        assert await gateway.ended() == 3
-        assert "start the server, or check host and port" in gateway.errors
-        assert gateway.lines == []
+    with refusing_port() as port:
+        top = f"state: {{type: redis, host: 127.0.0.1, port: {port}}}"
+        async with started(tmp_path, one_service(1, top=top), "--require-state", workers=1) as gateway:
+            assert await gateway.ended() == 3
+            assert "start the server, or check host and port" in gateway.errors
+            assert gateway.lines == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_without_a_store_it_serves_and_says_so(tmp_path, workers):
-    top = f"state: {{type: redis, host: 127.0.0.1, port: {free_port()}}}"
     bad = b"HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n"
-    async with (
-        answering(bad) as up,
-        serving(tmp_path, one_service(up.port, "{failureThreshold: 1}", top), workers=workers) as gateway,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        port = stack.enter_context(refusing_port())
+        top = f"state: {{type: redis, host: 127.0.0.1, port: {port}}}"
+        up = await stack.enter_async_context(answering(bad))
+        config = one_service(up.port, "{failureThreshold: 1}", top)
+        gateway = await stack.enter_async_context(serving(tmp_path, config, workers=workers))
         assert "start the server, or check host and port" in gateway.errors
         assert "own evidence" in gateway.errors
         assert await gateway.statuses(1) == [500]

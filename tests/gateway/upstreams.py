@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from switchgear import CircuitBreakerPolicy
@@ -28,7 +28,7 @@ from switchgear.gateway.config.model import (
 from switchgear.gateway.config.paths import parse_path
 from switchgear.gateway.server import Gateway
 
-PATIENCE = 10.0  # seconds; only a broken gateway takes so long
+PATIENCE = 60.0  # seconds; only a broken gateway takes so long
 
 
 class Peer:
@@ -159,8 +159,10 @@ class Upstream:
             writer.close()
 
     @contextlib.asynccontextmanager
-    async def running(self, port: int = 0) -> AsyncIterator[Upstream]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=1 << 20)
+    async def running(self, place: socket.socket | None = None) -> AsyncIterator[Upstream]:
+        """At a socket that is bound already, or at any free port."""
+        where = {"host": "127.0.0.1", "port": 0} if place is None else {"sock": place}
+        server = await asyncio.start_server(self._serve, **where, limit=1 << 20)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -172,6 +174,14 @@ class Upstream:
             for peer in self._peers:
                 peer.writer.transport.abort()
             await asyncio.sleep(0)
+
+
+@contextlib.contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that refuses connections, and that nobody else gets meanwhile."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -113,13 +113,17 @@ async def try_store(store: CircuitBreakerStore, seconds: float = TRIAL_SECONDS) 
     """Use the store once, really writing; waits at most `seconds` for a server that is not there yet."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
+    trouble: Trouble | None = None
     while True:
+        bound = asyncio.timeout_at(deadline)
         try:
-            async with asyncio.timeout_at(deadline):
+            async with bound:
                 await store.reset(CHECK_KEY)
             return None
         except Exception as error:  # a driver may raise anything: each is a reason
-            trouble = trouble_of(error)
+            # That we cut off the last attempt says less than what came of those before.
+            if trouble is None or not bound.expired():
+                trouble = trouble_of(error)
         if not trouble.passing or loop.time() + PAUSE >= deadline:
             return trouble
         await asyncio.sleep(PAUSE)

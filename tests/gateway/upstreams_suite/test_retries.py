@@ -1,6 +1,7 @@
 """`retry`: which outcomes are tried again, when, how often, and what that costs a service."""
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from switchgear.gateway.policies import Response
 from switchgear.gateway.retrying import RESERVE
 from tests.gateway.upstreams import (
     OK,
+    PATIENCE,
     Peer,
     Upstream,
     answering,
@@ -134,9 +136,6 @@ async def test_a_body_that_nobody_took_is_sent_the_next_time():
     anything = Retry(attempts=3, methods=frozenset({"POST"}), backoff=0.001)
     upstream = None
 
-    async with answering(OK) as up:
-        port = up.port
-
     class Restart:
         """Brings the upstream back between two attempts."""
 
@@ -146,10 +145,13 @@ async def test_a_body_that_nobody_took_is_sent_the_next_time():
             nonlocal upstream
             response = await call_next(request)
             if response.failure is not None and upstream is None:
-                upstream = answering_at(port)
+                upstream = answering_at(place)
                 await upstream.__aenter__()
             return response
 
+    place = socket.socket()  # bound, it refuses connections until somebody listens
+    place.bind(("127.0.0.1", 0))
+    port = place.getsockname()[1]
     async with gateway(route("/", port, retry=anything, policies=(Restart(),))) as running:
         async with client_of(running) as client:
             await client.send(get("/", "Content-Length: 6", method="POST") + b"abc")
@@ -160,15 +162,15 @@ async def test_a_body_that_nobody_took_is_sent_the_next_time():
     assert (message.status, message.body) == (200, b"abcdef")
 
 
-def answering_at(port: int):
-    """An upstream at `port` that echoes bodies."""
+def answering_at(place: socket.socket):
+    """An upstream that echoes bodies."""
 
     async def echo(peer: Peer) -> None:
         while True:
             body = (await peer.read_message()).body
             await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
-    return Upstream(echo).running(port)
+    return Upstream(echo).running(place)
 
 
 async def test_nothing_is_tried_again_once_the_client_has_a_byte():
@@ -265,7 +267,7 @@ async def test_the_rest_of_a_bad_answer_is_dropped():
     ):
         await client.send(get("/"))
         assert (await client.read_message()).status == 200
-        await asyncio.wait_for(dropped.wait(), 10)
+        await asyncio.wait_for(dropped.wait(), PATIENCE)
 
 
 async def test_a_failure_after_a_bad_answer_is_told():
