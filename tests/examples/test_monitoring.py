@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import VectorSelector
 
 from tests.gateway.reload.test_reload_processes import ask_at
-from tests.gateway.upstreams import OK, answering, get
+from tests.gateway.upstreams import OK, PATIENCE, answering, get
 from tests.gateway.workers.processes import serving
 from tests.servers.process import free_port
 
@@ -53,11 +53,11 @@ def queries() -> Iterator[tuple[str, str, list[str]]]:
 QUERIES = list(queries())
 
 
-def file_text(store: str, admin: int, up: int, down: int, part: int) -> str:
+def file_text(store: str, up: int, down: int, part: int) -> str:
     window = "{failureThreshold: 2, window: 60s, resetTimeout: 300s}"
     return f"""\
 listen: 127.0.0.1:0
-admin: 127.0.0.1:{admin}
+admin: 127.0.0.1:0
 state: {{url: "{store}", prefix: "board:"}}
 log: {{access: false}}
 services:
@@ -82,16 +82,15 @@ def published(redis_server, tmp_path_factory) -> dict[str, list[dict[str, str]]]
 
 
 async def publish(store: str, folder: Path) -> dict[str, list[dict[str, str]]]:
-    admin = free_port()
     async with answering(OK) as up, answering(BROKEN) as down, answering(PART) as part:
-        text = file_text(store, admin, up.port, down.port, part.port)
+        text = file_text(store, up.port, down.port, part.port)
         async with serving(folder, text) as running:
             assert (await running.ask(b"GET / HTTP/1.1\r\n\r\n")).status == 400
             for path in ("/up", "/down", "/down", "/down", "/merged"):
                 await running.ask(get(path))
             wanted = "switchgear_store_operations_total"
-            async with asyncio.timeout(60):
-                while wanted not in (seen := await series_of(admin)):  # noqa: ASYNC110 - another process
+            async with asyncio.timeout(PATIENCE):
+                while wanted not in (seen := await series_of(running.admin)):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
             return seen
 

@@ -77,6 +77,8 @@ class AdminServer:
         if listen != self._listen:
             former, self._server = self._server, None if listen is None else await self._start(listen)
             self._listen = listen
+            if listen is not None:
+                logger.info("admin: listening at http://%s", self.address)  # with port 0, who else knows?
             if former is not None:
                 former.close()
         self._desk.admit(token, names)

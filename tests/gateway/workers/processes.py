@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +19,7 @@ from urllib.parse import urlsplit
 
 from tests.gateway.upstreams import PATIENCE, Message, Peer, get
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 ERRORS = "errors"
 
 
@@ -30,11 +32,16 @@ def children(parent: int) -> list[int]:
     return [int(pid) for pid, ppid, state in rows if int(ppid) == parent and state[0] != "Z"]
 
 
-def runs(pid: int) -> bool:
+def state(pid: int) -> str:
+    """As `ps` has it, such as `S` for one that waits; empty when there is none."""
     listed = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(pid)], check=False, capture_output=True, text=True
     )
-    return listed.stdout[:1] not in {"", "Z"}
+    return listed.stdout[:1]
+
+
+def runs(pid: int) -> bool:
+    return state(pid) not in {"", "Z"}
 
 
 async def until(condition, seconds: float = START_SECONDS) -> None:
@@ -60,6 +67,11 @@ class Serving:
     @property
     def errors(self) -> str:
         return self._errors.read_text()
+
+    @property
+    def admin(self) -> int:
+        """The port of the operator's listener."""
+        return int(re.findall(r"admin: listening at http://\S+:(\d+)$", self.errors, re.MULTILINE)[-1])
 
     @property
     def access(self) -> list[dict]:
@@ -90,6 +102,9 @@ class Serving:
         for pid in others:
             os.kill(pid, signal.SIGSTOP)
         try:
+            end = time.monotonic() + START_SECONDS
+            while any(state(pid) not in {"", "Z", "T"} for pid in others):  # a moment later
+                assert time.monotonic() < end
             yield
         finally:
             for pid in others:

@@ -11,6 +11,7 @@ from switchgear.gateway.supervisor import output as output_module
 from switchgear.gateway.supervisor.backoff import LONGEST, STEADY, Backoff
 from switchgear.gateway.supervisor.listening import listening
 from switchgear.gateway.supervisor.output import Output, relay
+from tests.gateway.upstreams import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +74,6 @@ async def test_output_that_nobody_takes_is_dropped():
     out, into = os.pipe()
     os.close(out)
     output = Output(into)
-    await asyncio.wait_for(output.write(b"lost\n"), 10)
-    await asyncio.wait_for(output.write(b"lost too\n"), 10)
+    await asyncio.wait_for(output.write(b"lost\n"), PATIENCE)
+    await asyncio.wait_for(output.write(b"lost too\n"), PATIENCE)
     os.close(into)
