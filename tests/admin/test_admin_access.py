@@ -7,7 +7,7 @@ import pytest
 from switchgear.admin.access import carries, is_meant, token_of
 from switchgear.gateway.config.model import Address, Admin
 from tests.admin.desk import HERE, operated
-from tests.gateway.upstreams import Peer, ask, client_of, get, post, route
+from tests.gateway.upstreams import PATIENCE, Peer, ask, client_of, get, post, route
 
 pytestmark = pytest.mark.anyio
 
@@ -111,7 +111,7 @@ async def test_a_client_that_leaves_before_its_metrics_leaves_nothing_behind():
         async with client_of(desk) as client:
             await client.send(get("/metrics"))
             client.reset()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0)
         assert (await ask(desk, get("/healthz"))).status == 200

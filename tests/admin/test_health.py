@@ -5,7 +5,18 @@ import asyncio
 import pytest
 
 from tests.admin.desk import operated
-from tests.gateway.upstreams import OK, Peer, answering, ask, circuit, client_of, get, route, scripted
+from tests.gateway.upstreams import (
+    OK,
+    PATIENCE,
+    Peer,
+    answering,
+    ask,
+    circuit,
+    client_of,
+    get,
+    route,
+    scripted,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +44,7 @@ async def test_while_it_drains_it_is_healthy_and_not_ready():
         client_of(running) as client,
     ):
         await client.send(get("/"))
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
         drain = asyncio.create_task(running.drain())
         await asyncio.sleep(0)
         assert (await ask(desk, get("/healthz"))).status == 200
@@ -42,7 +53,7 @@ async def test_while_it_drains_it_is_healthy_and_not_ready():
         answer.set()
         assert (await client.read_message()).body == b"ok"
         client.close()
-        await asyncio.wait_for(drain, 5)
+        await asyncio.wait_for(drain, PATIENCE)
 
 
 async def test_the_public_listener_tells_too_if_asked_to_and_routes_win():

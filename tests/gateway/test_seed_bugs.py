@@ -10,7 +10,7 @@ import pytest
 
 from switchgear import CircuitState
 from tests.gateway.seeds import BROKEN, MISSING, ManualClock, answer, load, merged, one, running
-from tests.gateway.upstreams import OK, Peer, answering, ask, client_of, get, post, scripted
+from tests.gateway.upstreams import OK, Peer, answering, ask, client_of, get, post, refusing_port, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -50,10 +50,9 @@ async def test_rejections_further_inside_do_not_keep_a_route_open(tmp_path):
 
 async def test_a_service_that_cannot_be_reached_is_a_502_that_opens_and_leaks_nothing(tmp_path):
     """Connection errors became a 400 with the error's text, and opened nothing."""
-    async with answering(OK) as up:
-        port = up.port
-    async with running(tmp_path, one(port, THREE)) as gateway:
-        answers = [await ask(gateway, get("/x")) for _ in range(4)]
+    with refusing_port() as port:
+        async with running(tmp_path, one(port, THREE)) as gateway:
+            answers = [await ask(gateway, get("/x")) for _ in range(4)]
     assert [a.status for a in answers] == [502, 502, 502, 503]
     for text in (b"refused", b"127.0.0.1", str(port).encode(), b"Error"):
         assert all(text not in a.body for a in answers)

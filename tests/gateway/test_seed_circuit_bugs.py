@@ -9,7 +9,7 @@ import pytest
 from switchgear import CircuitBreaker, CircuitBreakerSnapshot, CircuitState
 from switchgear.stores import InMemoryCircuitBreakerStore
 from tests.gateway.seeds import BROKEN, ManualClock, answer, merged, one, running
-from tests.gateway.upstreams import OK, Peer, answering, ask, client_of, get, scripted
+from tests.gateway.upstreams import OK, PATIENCE, Peer, answering, ask, client_of, get, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,7 @@ async def test_no_more_probes_at_once_than_allowed(tmp_path, allowed):
         assert (await ask(gateway, get("/x"))).status == 500
         clock.now += 10
         racers = [asyncio.create_task(ask(gateway, get("/x"))) for _ in range(20)]
-        await asyncio.wait_for(all_there.wait(), 5)
+        await asyncio.wait_for(all_there.wait(), PATIENCE)
         rejected = 0
         for racer in asyncio.as_completed(racers):
             rejected += (await racer).status == 503
@@ -91,7 +91,7 @@ async def test_a_late_failure_neither_prolongs_an_outage_nor_tells_it_twice(tmp_
     ):
         (circuit,) = gateway.circuits
         slow = asyncio.create_task(ask(gateway, get("/slow")))
-        await asyncio.wait_for(late.wait(), 5)
+        await asyncio.wait_for(late.wait(), PATIENCE)
         await ask(gateway, get("/quick"))
         opened = circuit.snapshot()
         clock.now += 6
@@ -123,7 +123,7 @@ async def test_a_stale_probe_does_not_open_a_closed_circuit(tmp_path):
         await ask(gateway, get("/bad"))
         clock.now += 10
         stale = asyncio.create_task(ask(gateway, get("/slow")))
-        await asyncio.wait_for(slow_probe.wait(), 5)
+        await asyncio.wait_for(slow_probe.wait(), PATIENCE)
         assert (await ask(gateway, get("/good"))).status == 200
         assert circuit.state is CircuitState.CLOSED
         release.set()
@@ -147,8 +147,8 @@ async def test_a_client_that_leaves_is_no_failure(tmp_path):
     ):
         async with client_of(gateway) as client:
             await client.send(get("/x"))
-            await asyncio.wait_for(asked.wait(), 5)
-        await asyncio.wait_for(left.wait(), 5)
+            await asyncio.wait_for(asked.wait(), PATIENCE)
+        await asyncio.wait_for(left.wait(), PATIENCE)
         (circuit,) = gateway.circuits
         assert (circuit.state, circuit.snapshot().failure_count) == (CircuitState.CLOSED, 0)
 
@@ -290,7 +290,7 @@ async def test_retry_after_is_what_is_left(tmp_path):
             clock.now += 30
         clock.now = 1100
         probe = asyncio.create_task(ask(gateway, get("/x")))
-        await asyncio.wait_for(probing.wait(), 5)
+        await asyncio.wait_for(probing.wait(), PATIENCE)
         for _ in range(2):
             waits.append(int((await ask(gateway, get("/x"))).get("retry-after") or 0))
             clock.now += 5

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 20.0
+PATIENCE = 90.0
 MIB = 1 << 20
 
 
@@ -24,7 +24,7 @@ def serving(tmp_path: Path, config: str, *options: str) -> Iterator[tuple[subpro
     file.write_text(config)
     command = [sys.executable, "-m", "switchgear", "serve", str(file), "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    watchdog = threading.Timer(60, process.kill)
+    watchdog = threading.Timer(2 * PATIENCE, process.kill)
     watchdog.start()
     try:
         assert process.stdout is not None

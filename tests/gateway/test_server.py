@@ -11,6 +11,7 @@ from switchgear.gateway.config.model import Address, GatewayConfig
 from switchgear.gateway.server import Gateway
 from tests.gateway.upstreams import (
     OK,
+    PATIENCE,
     Peer,
     answering,
     ask,
@@ -43,7 +44,7 @@ async def test_a_drain_answers_what_is_under_way_and_takes_nothing_new():
     ):
         port = running.address.port
         await busy.send(get("/"))
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
         drain = asyncio.create_task(running.drain())
         assert await idle.read_all() == b""
         with pytest.raises(ConnectionRefusedError):
@@ -52,7 +53,7 @@ async def test_a_drain_answers_what_is_under_way_and_takes_nothing_new():
         message = await busy.read_message()
         assert (message.body, message.get("connection")) == (b"ok", "close")
         busy.close()
-        await asyncio.wait_for(drain, 5)
+        await asyncio.wait_for(drain, PATIENCE)
 
 
 async def test_a_drain_does_not_wait_forever():
@@ -65,7 +66,7 @@ async def test_a_drain_does_not_wait_forever():
         client_of(running) as client,
     ):
         await client.send(get("/"))
-        await asyncio.wait_for(running.drain(), 5)
+        await asyncio.wait_for(running.drain(), PATIENCE)
         await running.close()
         assert await client.read_all() == b""
 
@@ -171,7 +172,7 @@ async def test_requests_under_way_are_bounded_and_the_rest_wait_in_line():
         client_of(running) as three,
     ):
         await one.send(get("/1"))
-        await asyncio.wait_for(asked.acquire(), 5)
+        await asyncio.wait_for(asked.acquire(), PATIENCE)
         await line_up(two, post("/2", b"body"))
         async with client_of(running) as leaver:
             await line_up(leaver, get("/left"))

@@ -11,8 +11,7 @@ from switchgear.gateway.config.model import Endpoint, Fallback, Route, Service
 from switchgear.gateway.config.paths import parse_path
 from switchgear.gateway.exchange import BufferedResponse, Request, UpstreamFailure
 from switchgear.gateway.templates import compile_target
-
-PATIENCE = 10.0  # seconds, for whatever is expected to happen
+from tests.gateway.upstreams import PATIENCE
 
 
 @dataclass

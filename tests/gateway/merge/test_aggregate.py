@@ -17,8 +17,9 @@ from switchgear.gateway.composition import Evidence, Merged
 from switchgear.gateway.config.model import Circuit, Fallback, Route, Service
 from switchgear.gateway.exchange import BufferedResponse, Request
 from switchgear.gateway.stale import StaleStore
+from tests.gateway.upstreams import PATIENCE
 
-from .services import PATIENCE, Reply, Upstream, fetch, otherwise, request, route, upstream
+from .services import Reply, Upstream, fetch, otherwise, request, route, upstream
 
 pytestmark = pytest.mark.anyio
 

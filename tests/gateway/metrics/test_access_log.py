@@ -8,7 +8,7 @@ import pytest
 from switchgear.gateway.access_log import MAX_WAITING, AccessLog, open_log
 from switchgear.gateway.config.model import Endpoint, Retry, Route, Service
 from switchgear.gateway.config.paths import parse_path
-from tests.gateway.upstreams import answering, ask, circuit, client_of, gateway, get, route
+from tests.gateway.upstreams import PATIENCE, answering, ask, circuit, client_of, gateway, get, route
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +74,7 @@ async def test_what_a_full_disk_took_is_counted_and_the_log_goes_on(caplog):
     log = AccessLog(lambda: disk)
     log.add(b'{"url.path":"/lost"}\n', 1)
     log.reopen()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not log.dropped:  # noqa: ASYNC110 - the log's thread tells nobody
             await asyncio.sleep(0.01)
     disk.room = True

@@ -15,7 +15,18 @@ from switchgear.gateway.server import Gateway
 from switchgear.stores import RedisCircuitBreakerStore
 from switchgear.testing import ManualClock
 from tests.admin.desk import HERE, metrics
-from tests.gateway.upstreams import OK, Peer, answering, ask, circuit, client_of, get, route, scripted
+from tests.gateway.upstreams import (
+    OK,
+    PATIENCE,
+    Peer,
+    answering,
+    ask,
+    circuit,
+    client_of,
+    get,
+    route,
+    scripted,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +67,7 @@ class Stage:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - another coroutine's doing
             await asyncio.sleep(0.005)
 
@@ -181,7 +192,7 @@ async def test_a_store_that_others_share(redis_server):
         for _ in range(3):
             await ask(running, get("/x"))
         wanted = ("store_operations_total", STORE, "batch", "ok")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while wanted not in (seen := await metrics(desk)):  # noqa: ASYNC110 - the pump tells nobody
                 await asyncio.sleep(0.01)
     assert seen["store_up", STORE] == 1

@@ -9,6 +9,7 @@ from switchgear import CircuitState
 from switchgear.stores import InMemoryCircuitBreakerStore
 from tests.gateway.upstreams import (
     OK,
+    PATIENCE,
     Message,
     Peer,
     answering,
@@ -171,7 +172,7 @@ async def test_a_failed_probe_opens_again_and_only_one_passes_at_a_time():
         assert (await ask(running, get("/"))).status == 500
         clock.now += 11
         probe = asyncio.create_task(ask(running, get("/")))
-        await asyncio.wait_for(probing.wait(), 5)
+        await asyncio.wait_for(probing.wait(), PATIENCE)
         assert [(await ask(running, get("/"))).status for _ in range(5)] == [503] * 5
         answer.set()
         assert (await probe).status == 500
@@ -199,8 +200,8 @@ async def test_a_client_that_leaves_gives_its_probe_back():
         clock.now += 11
         async with client_of(running) as client:
             await client.send(get("/"))
-            await asyncio.wait_for(asked.wait(), 5)
-        async with asyncio.timeout(5):
+            await asyncio.wait_for(asked.wait(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
             while (message := await ask(running, get("/"))).status == 503:
                 pass  # the gateway has not seen yet that the client left
         assert message.body == b"ok"
@@ -226,8 +227,8 @@ async def test_a_users_store_keeps_the_circuits():
     ):
         running.circuits.on_transition(lambda _event: opened.set())
         assert [(await ask(running, get("/"))).status for _ in range(2)] == [500, 500]
-        await asyncio.wait_for(opened.wait(), 5)
-        async with asyncio.timeout(5):
+        await asyncio.wait_for(opened.wait(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
             while (message := await ask(running, get("/"))).status == 503:
                 pass  # until the open time is over
         assert message.body == b"ok"

@@ -11,6 +11,7 @@ from switchgear.gateway.pipeline import in_order
 from switchgear.gateway.policies import Response
 from tests.gateway.upstreams import (
     OK,
+    PATIENCE,
     Peer,
     answering,
     ask,
@@ -151,7 +152,7 @@ async def test_a_policy_may_replace_an_answer_that_streams():
         for _ in range(2):
             await client.send(get("/"))
             assert (await client.read_message()).body == b"mine"
-        await asyncio.wait_for(dropped.wait(), 1)
+        await asyncio.wait_for(dropped.wait(), PATIENCE)
 
 
 async def test_a_policy_that_raises_is_a_500_and_logged(caplog):
@@ -194,8 +195,8 @@ async def test_a_client_that_leaves_cancels_the_policy():
     async with gateway(route("/", 9, policies=(Custom(wait),))) as running:
         async with client_of(running) as client:
             await client.send(get("/"))
-            await asyncio.wait_for(waiting.wait(), 5)
-        await asyncio.wait_for(cancelled.wait(), 1)
+            await asyncio.wait_for(waiting.wait(), PATIENCE)
+        await asyncio.wait_for(cancelled.wait(), PATIENCE)
 
 
 # ---- merged routes
@@ -288,8 +289,8 @@ async def test_a_client_that_leaves_a_merged_route_cancels_all_calls():
         async with client_of(running) as client:
             await client.send(get("/"))
             for _ in range(2):
-                await asyncio.wait_for(asked.acquire(), 5)
-        async with asyncio.timeout(1):
+                await asyncio.wait_for(asked.acquire(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
             for _ in range(2):
                 await dropped.acquire()
 

@@ -102,4 +102,4 @@ async def test_a_client_that_leaves_in_the_middle_of_an_answer_ends_the_upstream
             await client.send(get("/"))
             await client.read_head()
             await client.read(1 << 20)
-        await asyncio.wait_for(dropped.wait(), 1)
+        await asyncio.wait_for(dropped.wait(), PATIENCE)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.gateway.upstreams import (
     OK,
+    PATIENCE,
     Message,
     Peer,
     answering,
@@ -117,5 +118,5 @@ async def test_a_client_that_leaves_during_its_upload_takes_the_upstream_call_al
         async with client_of(running) as client:
             await client.send(get("/", "Content-Length: 1000", method="POST") + b"x" * 10)
             await asyncio.sleep(0)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE):
             await gone.wait()

@@ -1,7 +1,10 @@
 """Names of upstreams: looked up again, so that one that moved is found."""
 
 import asyncio
+import contextlib
+import errno
 import socket
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +15,8 @@ from switchgear.gateway.upstream.resolver import Resolver
 from tests.gateway.upstreams import PATIENCE
 
 pytestmark = pytest.mark.anyio
+
+ROUNDS = 5
 
 
 class Names:
@@ -138,13 +143,41 @@ class Listener:
         return _Accept
 
 
-async def listen(places: list[str]):
-    """Servers at each of `places`, at one port."""
+PLACES = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
+
+
+@contextlib.asynccontextmanager
+async def listen(*places: str) -> AsyncIterator[tuple[Listener, int]]:
+    """Servers at each of `places`, at one port, which refuses connections at all others."""
     loop, listener = asyncio.get_running_loop(), Listener()
-    first = await loop.create_server(listener.protocol(places[0]), places[0], 0)
-    port = first.sockets[0].getsockname()[1]
-    others = [await loop.create_server(listener.protocol(place), place, port) for place in places[1:]]
-    return listener, port, [first, *others]
+    with one_port() as sockets:
+        servers = [
+            await loop.create_server(listener.protocol(place), sock=sockets[place]) for place in places
+        ]
+        yield listener, sockets["::1"].getsockname()[1]
+        for server in servers:
+            server.close()
+        await asyncio.sleep(0)
+
+
+@contextlib.contextmanager
+def one_port() -> Iterator[dict[str, socket.socket]]:
+    """Sockets at all of `PLACES` that have one port; where another process has it already, a further one."""
+    for _ in range(ROUNDS):
+        with contextlib.ExitStack() as stack:
+            sockets = {place: stack.enter_context(socket.socket(family)) for place, family in PLACES.items()}
+            port = 0
+            try:
+                for place, sock in sockets.items():
+                    sock.bind((place, port))
+                    port = sock.getsockname()[1]
+            except OSError as error:
+                if port == 0 or error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            yield sockets
+            return
+    pytest.fail(f"{ROUNDS} ports were taken")
 
 
 def connect(pool: Pool):
@@ -153,53 +186,49 @@ def connect(pool: Pool):
     return asyncio.wait_for(waiting.done, PATIENCE)
 
 
-async def test_idle_connections_to_a_place_that_was_left_are_dropped():
-    names = Names("127.0.0.1")
-    listener, port, servers = await listen(["127.0.0.1", "::1"])
-    resolver = resolver_of(names, ttl=0.001)
-    pool = Pool("pod", port, None, 2.0, resolver)
-    pool.put(await connect(pool))
-    busy = await connect(pool)
-    names.addresses = ("::1",)
-    await asyncio.wait_for(listener.lost.wait(), PATIENCE)
-    assert pool.take() is None
-    busy.send(SimpleNamespace(answered=lambda _answer: None), b"", to_head=False, complete=True)
-    busy.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    assert pool.take() is None  # it may end its request and gets no further one
-    assert (await connect(pool)).address == "::1"
-    assert listener.accepted == ["127.0.0.1", "127.0.0.1", "::1"]
+@contextlib.asynccontextmanager
+async def pool_of(resolver: Resolver, port: int, host: str = "pod") -> AsyncIterator[Pool]:
+    pool = Pool(host, port, None, PATIENCE, resolver)
+    yield pool
     await pool.close()
     await resolver.close()
-    for server in servers:
-        server.close()
-    await asyncio.sleep(0)
+
+
+async def test_idle_connections_to_a_place_that_was_left_are_dropped():
+    names = Names("127.0.0.1")
+    async with (
+        listen("127.0.0.1", "::1") as (listener, port),
+        pool_of(resolver_of(names, ttl=0.001), port) as pool,
+    ):
+        pool.put(await connect(pool))
+        busy = await connect(pool)
+        names.addresses = ("::1",)
+        await asyncio.wait_for(listener.lost.wait(), PATIENCE)
+        assert pool.take() is None
+        busy.send(SimpleNamespace(answered=lambda _answer: None), b"", to_head=False, complete=True)
+        busy.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert pool.take() is None  # it may end its request and gets no further one
+        assert (await connect(pool)).address == "::1"
+        async with asyncio.timeout(PATIENCE):
+            while len(listener.accepted) < 3:  # noqa: ASYNC110 - who connects knows it before who accepts
+                await asyncio.sleep(0.001)
+        assert listener.accepted == ["127.0.0.1", "127.0.0.1", "::1"]
 
 
 async def test_a_place_that_refuses_is_looked_up_before_its_time(monkeypatch):
     monkeypatch.setattr("switchgear.gateway.upstream.pool.DOUBT", 0.0)
     names = Names("127.0.0.1")
-    _, port, servers = await listen(["::1"])
     resolver = resolver_of(names)
     await resolver.resolve("pod")
     names.addresses = ("::1",)
-    pool = Pool("pod", port, None, 2.0, resolver)
-    assert (await connect(pool)).address == "::1"
-    await pool.close()
-    await resolver.close()
-    servers[0].close()
-    await asyncio.sleep(0)
+    async with listen("::1") as (_, port), pool_of(resolver, port) as pool:
+        assert (await connect(pool)).address == "::1"
 
 
 @pytest.mark.parametrize("family", [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
 async def test_the_other_address_is_tried_when_one_refuses(family: tuple[str, str]):
-    _, port, servers = await listen(["127.0.0.1"])
-    resolver = resolver_of(Names(*family))
-    pool = Pool("pod", port, None, 2.0, resolver)
-    assert (await connect(pool)).address == "127.0.0.1"
-    await pool.close()
-    await resolver.close()
-    servers[0].close()
-    await asyncio.sleep(0)
+    async with listen("127.0.0.1") as (_, port), pool_of(resolver_of(Names(*family)), port) as pool:
+        assert (await connect(pool)).address == "127.0.0.1"
 
 
 async def test_addresses_of_the_preferred_family_take_turns():
@@ -212,12 +241,7 @@ async def test_addresses_of_the_preferred_family_take_turns():
 
 async def test_a_literal_address_asks_nobody():
     names = Names()
-    _, port, servers = await listen(["::1"])
-    resolver = resolver_of(names)
-    pool = Pool("::1", port, None, 2.0, resolver)
-    await connect(pool)
-    assert names.questions == 0
-    assert Endpoint("http", "::1", port).origin == f"http://[::1]:{port}"
-    await pool.close()
-    servers[0].close()
-    await asyncio.sleep(0)
+    async with listen("::1") as (_, port), pool_of(resolver_of(names), port, "::1") as pool:
+        await connect(pool)
+        assert names.questions == 0
+        assert Endpoint("http", "::1", port).origin == f"http://[::1]:{port}"

@@ -11,6 +11,7 @@ from switchgear.gateway.exchange import BufferedResponse, UpstreamFailure
 from switchgear.gateway.policies import Response
 from switchgear.gateway.policies.retry import RetryLayer
 from switchgear.gateway.retrying import RESERVE, RetryBudget, RetryRule
+from tests.gateway.upstreams import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -126,5 +127,5 @@ async def test_a_client_that_leaves_ends_the_waiting():
         call.asked.clear()
         assert layer.up(call, 0, Response(503, evidence=True)) is None
     layer.abandon(leaves, 0)
-    await asyncio.wait_for(stays.asked.wait(), 10)
+    await asyncio.wait_for(stays.asked.wait(), PATIENCE)
     assert (stays.count, leaves.count) == (2, 1)

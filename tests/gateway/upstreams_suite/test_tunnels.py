@@ -12,6 +12,7 @@ from switchgear.gateway.timeouts import TimeoutQueue
 from switchgear.gateway.tunnel import Tunnel, TunnelEnd
 from tests.gateway.upstreams import (
     OK,
+    PATIENCE,
     Peer,
     answering,
     ask,
@@ -116,7 +117,7 @@ async def test_either_end_ends_both():
         async with client_of(running) as client:
             await client.send(get("/", *UPGRADE))
             await client.read_head()
-        await asyncio.wait_for(left.wait(), 10)
+        await asyncio.wait_for(left.wait(), PATIENCE)
         async with client_of(running) as client:
             await client.send(get("/", *UPGRADE))
             await client.read_head()
@@ -205,11 +206,11 @@ async def test_what_moves_in_either_direction_keeps_a_tunnel():
         peers[here][1].setblocking(False)
         await loop.sock_sendall(peers[here][1], b"x")
         peers[there][1].setblocking(False)
-        assert await asyncio.wait_for(loop.sock_recv(peers[there][1], 9), 10) == b"x"
+        assert await asyncio.wait_for(loop.sock_recv(peers[there][1], 9), PATIENCE) == b"x"
         assert waits[tunnel] == number
     for _, theirs in peers:
         theirs.close()
-    await asyncio.wait_for(waits.empty.wait(), 10)
+    await asyncio.wait_for(waits.empty.wait(), PATIENCE)
     await asyncio.sleep(0)
 
 
@@ -344,7 +345,7 @@ async def test_a_policy_may_refuse_a_switch():
     policy = Slowly(Response(403, [], b"no"))
     async with scripted(script) as up, gateway(route("/", up.port, policies=(policy,))) as running:
         message = await ask(running, get("/", *UPGRADE))
-        await asyncio.wait_for(left.wait(), 10)
+        await asyncio.wait_for(left.wait(), PATIENCE)
     assert (message.status, message.body) == (403, b"no")
 
 
