@@ -20,6 +20,7 @@ from switchgear.cli import main
 from switchgear.cli.progress import Progress
 from switchgear.replay.formats.columns import CsvReader
 from switchgear.replay.reading import opened
+from tests.gateway.workers.processes import state
 
 BEGIN = 1796040000
 LOG = "".join(f"{BEGIN + place},users,{'failure' if 10 <= place < 20 else 'ok'},0.5\n" for place in range(40))
@@ -100,11 +101,11 @@ def test_ctrl_c_while_it_waits_reports_what_is_there(policy):
     with subprocess.Popen(command, **pipes) as process:
         process.stdin.write(LOG.encode())
         process.stdin.flush()
-        left = b"1"
-        while any(left):  # until it has taken all of the pipe
-            left = fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))
+        end = time.monotonic() + 60
+        # Until it has taken all of the pipe, and then waits for more.
+        while any(fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))) or state(process.pid) != "S":
+            assert time.monotonic() < end
             time.sleep(0.01)
-        time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1
