@@ -130,7 +130,7 @@ class SlowStream:
         self.let, self.written = threading.Event(), b""
 
     def write(self, data: bytes) -> None:
-        self.let.wait(10)
+        self.let.wait(PATIENCE)
         self.written += data
 
     def flush(self) -> None: ...

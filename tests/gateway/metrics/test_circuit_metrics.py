@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -183,6 +184,7 @@ async def test_a_closed_circuit_is_asked_nothing(monkeypatch):
 
 
 async def test_a_store_that_others_share(redis_server):
+    begin = time.monotonic()
     store = RedisCircuitBreakerStore(redis_server.url, prefix="op-metrics:")
     async with (
         store,
@@ -196,7 +198,7 @@ async def test_a_store_that_others_share(redis_server):
             while wanted not in (seen := await metrics(desk)):  # noqa: ASYNC110 - the pump tells nobody
                 await asyncio.sleep(0.01)
     assert seen["store_up", STORE] == 1
-    assert 0 <= seen["store_staleness_seconds", STORE] < 10
+    assert 0 <= seen["store_staleness_seconds", STORE] <= time.monotonic() - begin
     assert seen["store_queue_depth", STORE] >= 0
     assert seen["store_outcomes_dropped_total", STORE] == 0
     assert seen["store_operation_duration_seconds_count", STORE, "batch", "ok"] >= 1
