@@ -27,9 +27,8 @@ def test_the_same_content_again_is_no_change(tmp_path):
     assert settle(file) == [False] * 3
     path.write_text("one")
     assert settle(file) == [False] * 3
-    path.write_text(
-        "three"
-    )  # of the same length, within one tick of the system's clock, it would look the same
+    # Of another length: within one tick of the system's clock, nothing else tells the two apart.
+    path.write_text("three")
     assert settle(file) == [False, True, False]
 
 
