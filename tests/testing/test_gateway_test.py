@@ -158,7 +158,7 @@ def test_connections_are_refused_and_taken_again(gateway):
     users.refuse()
     with (
         pytest.raises(ConnectionRefusedError),
-        socket.create_connection(("127.0.0.1", users.port), timeout=30),
+        socket.create_connection(("127.0.0.1", users.port), timeout=60),
     ):
         pass
     users.refuse()  # twice does no harm
@@ -170,7 +170,7 @@ def test_connections_are_refused_and_taken_again(gateway):
 
 def test_a_connection_that_is_there_is_dropped(gateway):
     users = gateway.fake("users")
-    with socket.create_connection(("127.0.0.1", users.port), timeout=30) as kept:
+    with socket.create_connection(("127.0.0.1", users.port), timeout=60) as kept:
         kept.sendall(b"GET / HTTP/1.1\r\nHost: users\r\n\r\n")
         assert kept.recv(1) == b"H"
         users.refuse()
@@ -220,12 +220,12 @@ def test_a_wrong_file_is_told_with_all_its_mistakes(tmp_path):
 
 
 def test_nothing_is_left_behind(file):
-    before = set(threading.enumerate())
+    threads = set(threading.enumerate())
     with gateway_test(file, {}) as gateway:
         gateway.fake("users").hang()
         ports = [fake.port for fake in gateway.fakes.values()]
         gateway.get("/users/1")
-    assert set(threading.enumerate()) <= before
+    assert set(threading.enumerate()) <= threads
     for port in ports:
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
