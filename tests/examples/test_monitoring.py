@@ -18,7 +18,6 @@ from promql_parser import VectorSelector
 from tests.gateway.reload.test_reload_processes import ask_at
 from tests.gateway.upstreams import OK, PATIENCE, answering, get
 from tests.gateway.workers.processes import serving
-from tests.servers.process import free_port
 
 pytestmark = pytest.mark.anyio
 

@@ -215,13 +215,6 @@ async def test_a_watched_file_is_read_again_when_a_link_on_its_way_is_exchanged(
             assert count == 1
 
 
-async def test_an_admin_listener_that_others_could_reach_is_a_mistake(tmp_path: Path):
-    text = file_text(9, 9).replace("admin: 127.0.0.1", "admin: 0.0.0.0")
-    async with started(tmp_path, text, workers=1) as running:
-        assert await running.ended() == 2
-        assert "needs a token" in running.errors
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_log_that_was_moved_away_is_opened_anew(tmp_path: Path, workers: int):
     log, moved = tmp_path / "access.log", tmp_path / "moved.log"
