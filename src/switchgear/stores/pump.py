@@ -229,9 +229,7 @@ PUMP: Final = Pump()
 
 def _at_exit() -> None:
     # Twice: `atexit` runs after other threads have ended, with their last outcomes, but also after all
-    # executors, which a user's store may need. These end in the order opposite to their registration, hence
-    # the import.
-    importlib.import_module("concurrent.futures.thread")
+    # executors, which a user's store may need: these end in the order opposite to their registration.
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
         with contextlib.suppress(RuntimeError):  # imported while the interpreter is ending
@@ -244,6 +242,9 @@ def _in_child(pump: Pump) -> None:
     multiprocessing_util.Finalize(None, pump.leave, exitpriority=100)
 
 
+# First, since both of what follows run in the order opposite to their registration. From its own step before a
+# fork on nothing is handed to an executor: what stands still after it waits for a store that can't go on.
+importlib.import_module("concurrent.futures.thread")
 os.register_at_fork(before=PUMP.hold, after_in_parent=PUMP.go_on, after_in_child=PUMP.forked)
 multiprocessing_util.register_after_fork(PUMP, _in_child)
 _at_exit()
