@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from switchgear.gateway.config.model import Service
 
-FailureKind = Literal["connect", "timeout", "reset", "protocol", "too_large"]
+FailureKind = Literal["dns", "connect", "connect_timeout", "tls", "timeout", "reset", "protocol", "too_large"]
 Header = tuple[bytes, bytes]
 
 
@@ -65,8 +65,9 @@ class BufferedResponse:
 class UpstreamFailure(Exception):  # noqa: N818 - what it is for the circuit
     """No usable answer from a service.
 
-    `kind` is one of `connect`, `timeout`, `reset`, `protocol` and `too_large`; `status` is what the client is
-    told: 504 for an expired wait, 502 for everything else.
+    `kind` is one of `FailureKind`: the name has no address, no connection, none in time, TLS failed on it; no
+    answer in time, it broke off, it was no HTTP, it was too large. `status` is what the client is told: 504
+    for an expired wait, 502 for everything else.
     """
 
     def __init__(self, kind: FailureKind, detail: str = "") -> None:
@@ -76,7 +77,12 @@ class UpstreamFailure(Exception):  # noqa: N818 - what it is for the circuit
 
     @property
     def status(self) -> int:
-        return 504 if self.kind == "timeout" else 502
+        return 504 if self.late else 502
+
+    @property
+    def late(self) -> bool:
+        """Whether a wait expired."""
+        return self.kind in ("timeout", "connect_timeout")
 
 
 class Fetch(Protocol):

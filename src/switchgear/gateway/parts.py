@@ -23,7 +23,10 @@ _TOKEN: Final = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+\-.^_`|~:/]*")  # of a s
 _NO_CONTENT: Final = (204, 205)
 
 _FAILURES: Final[Mapping[FailureKind, str]] = {
+    "dns": "could not be reached",
     "connect": "could not be reached",
+    "connect_timeout": "did not answer in time",
+    "tls": "could not be reached",
     "timeout": "did not answer in time",
     "reset": "broke off its answer",
     "protocol": "did not answer in valid HTTP",
@@ -134,7 +137,7 @@ class Part:
         """What it means that there is no answer."""
         if isinstance(error, CircuitOpenError):
             return Failure(Reason.OPEN, self._rejection.answer(error.retry_after))
-        reason = Reason.TIMEOUT if error.kind == "timeout" else Reason.ERROR
+        reason = Reason.TIMEOUT if error.late else Reason.ERROR
         return Failure(reason, self._problem(error.status, _FAILURES[error.kind]), cut=True)
 
     def with_earlier(self, response: BufferedResponse, age: float, failure: Failure) -> Result:

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 
 import pytest
 
 from switchgear.gateway.config.model import Endpoint
+from switchgear.gateway.exchange import UpstreamFailure
 from switchgear.gateway.upstream.pool import Pool
 from switchgear.gateway.upstream.resolver import Resolver
 from tests.gateway.upstreams import PATIENCE
@@ -192,6 +194,33 @@ async def pool_of(resolver: Resolver, port: int, host: str = "pod") -> AsyncIter
     yield pool
     await pool.close()
     await resolver.close()
+
+
+async def say_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"hello, in clear\r\n")
+    writer.close()
+
+
+@pytest.mark.parametrize("kind", ["dns", "connect", "connect_timeout", "tls"])
+async def test_each_way_in_which_no_connection_is_made_has_its_name(kind: str):
+    names = Names("127.0.0.1")
+    if kind == "dns":
+        names.addresses = socket.gaierror("no such name")
+    elif kind == "connect_timeout":
+        names.gate = asyncio.Event()
+    async with await asyncio.start_server(say_hello, "127.0.0.1", 0) as server:
+        pool = Pool(
+            "pod",
+            1 if kind == "connect" else server.sockets[0].getsockname()[1],
+            ssl.create_default_context() if kind == "tls" else None,
+            0.01 if kind == "connect_timeout" else PATIENCE,
+            resolver_of(names),
+        )
+        with pytest.raises(UpstreamFailure) as caught:
+            await connect(pool)
+        await pool.close()
+    assert caught.value.kind == kind
+    assert caught.value.status == (504 if kind == "connect_timeout" else 502)
 
 
 async def test_idle_connections_to_a_place_that_was_left_are_dropped():

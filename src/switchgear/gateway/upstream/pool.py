@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
+import ssl
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -12,9 +14,9 @@ from switchgear.gateway.timeouts import TimeoutQueue
 from switchgear.gateway.upstream.connection import UpstreamConnection
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
+    from switchgear.gateway.exchange import FailureKind
     from switchgear.gateway.upstream.resolver import Resolver
 
 MAX_IDLE: Final = 256
@@ -133,10 +135,10 @@ class Pool:
                 connection = await self._reach()
         except TimeoutError:
             self._down_until = self._loop.time() + DOWN
-            waiter.not_connected(UpstreamFailure("timeout", "no connection in time"))
+            waiter.not_connected(UpstreamFailure("connect_timeout", "no connection in time"))
         except OSError as error:
             self._down_until = self._loop.time() + DOWN
-            waiter.not_connected(UpstreamFailure("connect", str(error)))
+            waiter.not_connected(UpstreamFailure(_kind_of(error), str(error)))
         else:
             self._down_until = -math.inf
             self._open.add(connection)
@@ -207,6 +209,13 @@ class Pool:
             connection.retire()
             if connection in self._idle.waiting:
                 connection.abort()
+
+
+def _kind_of(error: OSError) -> FailureKind:
+    """What of the making of a connection went wrong."""
+    if isinstance(error, socket.gaierror):
+        return "dns"
+    return "tls" if isinstance(error, ssl.SSLError) else "connect"
 
 
 def _is_address(host: str) -> bool:
