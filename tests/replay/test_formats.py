@@ -81,6 +81,15 @@ def test_who_answered_decides_what_a_status_says(origin, status, code):
 
 
 @pytest.mark.parametrize(
+    ("more", "status", "code"),
+    [({"upstream_status": 503}, 503, 503), ({}, 502, FAILURE), ({}, 504, FAILURE)],
+)
+def test_without_a_retry_an_outcome_stays_what_it_is(more, status, code):
+    last = line(origin="retry_budget", **{"http.response.status_code": status}, **more)
+    assert [call[2] for call in read(GatewayReader(), last)["service:users@http://h:80"]] == [code]
+
+
+@pytest.mark.parametrize(
     ("key", "found"),
     [
         ("circuit", "service:users@http://h:80"),

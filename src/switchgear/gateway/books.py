@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.access_line import line_of_refused, lines_of
+from switchgear.gateway.accounts import Accounts
 from switchgear.gateway.metrics.tallies import BATCH
 from switchgear.gateway.proxy import Exchange
 
@@ -40,6 +41,7 @@ class Books:
         self._counts = counts
         self._board = board
         self._state_of = board.log.states.get
+        self._unmatched = Accounts(board.unmatched)
         self._wall_clock = wall_clock
         self._loop = asyncio.get_running_loop()
         self._over: list[Reply] = []
@@ -62,9 +64,13 @@ class Books:
         if not reply.status:
             reply.status, reply.origin = GONE, reply.origin or b"client_gone"
         if isinstance(reply, Exchange):
-            circuit, state_of = reply.plan.circuit, self._state_of
+            plan = reply.plan
             # Now: it may be another one later.
-            reply.circuit_state = state_of(circuit, "closed") if circuit else ""
+            state = self._state_of(plan.circuit, "closed") if plan.circuit else ""
+            accounts = plan.accounts
+        else:
+            state, accounts = "", self._unmatched
+        reply.account = accounts[reply.request.method, reply.status, reply.origin, state]
         over = self._over
         over.append(reply)
         if len(over) >= BATCH:
@@ -86,7 +92,8 @@ class Books:
         if not over:
             return
         if self._counts:
-            self._count(over)
+            for reply in over:
+                reply.account.cell.count(reply)
         if self.log is not None:
             self.log.add(lines_of(over, self._wall_clock() - monotonic()), len(over))
 
@@ -100,9 +107,3 @@ class Books:
     def _in_time(self) -> None:
         self._timer = None
         self.settle()
-
-    def _count(self, over: list[Reply]) -> None:
-        unmatched = self._board.unmatched
-        for reply in over:
-            tally = reply.plan.tally if isinstance(reply, Exchange) else unmatched
-            tally.count(reply)

@@ -13,6 +13,7 @@ from switchgear.gateway.exchange import BufferedResponse, UpstreamFailure
 from switchgear.gateway.http1.fields import cut_fields, join_fields
 from switchgear.gateway.http1.request import SAFE_METHODS
 from switchgear.gateway.policies import Response
+from switchgear.gateway.retrying import Last
 from switchgear.gateway.upstream.attempt import Attempt
 
 if TYPE_CHECKING:
@@ -112,11 +113,11 @@ class BufferedFetch:
                 response = await call.answer_of(upstream)
             except UpstreamFailure as failure:
                 wait = rule.wait(attempts, request.method, failure)
-                if wait is None:
+                if isinstance(wait, Last):
                     raise
             else:
                 wait = rule.wait(attempts, request.method, response)
-                if wait is None:
+                if isinstance(wait, Last):
                     return response
             await asyncio.sleep(wait)
             call = _Call(request, self._limit, call.tried)
@@ -129,6 +130,7 @@ class _Call:
     sent_whole = True
     upgrades = False
     upstream_seconds = 0.0
+    upstream_status = 0
 
     def __init__(self, request: Request, limit: int, tried: UpstreamEndpoint | None = None) -> None:
         self.tried = tried

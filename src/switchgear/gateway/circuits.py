@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from switchgear import CircuitOpenError
 from switchgear.breaker.machine import FAILURE, INCONCLUSIVE, SUCCESS
-from switchgear.breaker.policy import seconds
+from switchgear.breaker.policy import seconds as seconds_of
 from switchgear.gateway.answers import Rejection
 from switchgear.gateway.exchange import BufferedResponse, UpstreamFailure
 from switchgear.gateway.http1.fields import cut_fields
+from switchgear.gateway.metrics.tallies import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,10 @@ class Head(Protocol):
 
 
 class Guard:
-    """A circuit at the place where it guards something: a route, a service, an endpoint."""
+    """A circuit at the place where it guards something: a route, a service, an endpoint.
+
+    `seconds` are those since the permit was given; 0, nobody has measured them.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -73,47 +77,57 @@ class Guard:
         self._attention.entered(self, permit)
         return permit
 
-    def answered(self, permit: Permit, head: Head) -> None:
+    def answered(self, permit: Permit, head: Head, seconds: float = 0.0) -> None:
         """The guarded call ended with an answer."""
         if self._judge is not None:
-            self._judged(permit, self._judge, BufferedResponse(head.status, cut_fields(head.fields)))
+            response = BufferedResponse(head.status, cut_fields(head.fields))
+            self._judged(permit, self._judge, response, seconds)
         elif head.status in self._failures:
-            self._blame(permit, f"status {head.status}")
+            self._blame(permit, f"status {head.status}", seconds)
         else:
-            self._tally.successes += 1
-            if self._attention.paid:
-                self._attention.ended(permit, SUCCESS)
-            permit.success()
+            self._succeeded(permit, seconds)
 
-    def failed(self, permit: Permit, failure: UpstreamFailure) -> None:
+    def failed(self, permit: Permit, failure: UpstreamFailure, seconds: float = 0.0) -> None:
         """The guarded call ended without a usable answer."""
-        self._blame(permit, failure)
+        self._blame(permit, failure, seconds)
 
-    def _judged(self, permit: Permit, judge: _Judge, response: BufferedResponse) -> None:
+    def _succeeded(self, permit: Permit, seconds: float) -> None:
+        tally = self._tally
+        tally.successes += 1
+        if seconds:
+            lasted = tally.lasted
+            lasted.append(seconds)
+            if len(lasted) >= BATCH:
+                tally.settle()
+        if self._attention.paid:
+            self._attention.ended(permit, SUCCESS)
+        permit.success()
+
+    def _judged(self, permit: Permit, judge: _Judge, response: BufferedResponse, seconds: float) -> None:
         try:
             outcome, retry_after = judge.decide(self._failures, response)
         except Exception as error:
-            self._blame(permit, error)
+            self._blame(permit, error, seconds)
             return
         if outcome is None:
-            self.cancelled(permit)
+            self.cancelled(permit, seconds)
         elif outcome:
-            self._tally.successes += 1
-            self._attention.ended(permit, SUCCESS)
-            permit.success()
+            self._succeeded(permit, seconds)
         else:
-            self._blame(permit, f"status {response.status}", retry_after)
+            self._blame(permit, f"status {response.status}", seconds, retry_after)
 
-    def _blame(self, permit: Permit, error: Exception | str, retry_after: float | None = None) -> None:
-        self._tally.failures += 1
+    def _blame(
+        self, permit: Permit, error: Exception | str, seconds: float, retry_after: float | None = None
+    ) -> None:
+        self._tally.failed(seconds)
         self._attention.ended(permit, FAILURE)
         permit.failure(error, retry_after=retry_after)
         if not self.closed:
             self._attention.pay()
 
-    def cancelled(self, permit: Permit) -> None:
+    def cancelled(self, permit: Permit, seconds: float = 0.0) -> None:
         """The guarded call says nothing about the service."""
-        self._tally.inconclusive += 1
+        self._tally.ended(seconds)
         self._attention.ended(permit, INCONCLUSIVE)
         permit.cancel()
 
@@ -134,7 +148,7 @@ class Guard:
     def expiry(self) -> Callable[[], bool]:
         """Whether the time of a probe that begins now is over."""
         now = self.breaker.circuit.now
-        until = now() + seconds(self.breaker.policy.probe_timeout)
+        until = now() + seconds_of(self.breaker.policy.probe_timeout)
         return lambda: now() >= until
 
     def _enter_watched(self) -> Permit | None:

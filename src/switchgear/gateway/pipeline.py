@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from switchgear.gateway.access_line import RouteLine, route_line
+from switchgear.gateway.access_line import RouteLine
+from switchgear.gateway.accounts import Accounts
 from switchgear.gateway.aggregate import Aggregator
 from switchgear.gateway.buffered import BufferedFetch
 from switchgear.gateway.circuits import Guard, guard_for
@@ -51,6 +52,7 @@ class Plan:
     line: RouteLine
     """What the access log says of its requests."""
     tally: RouteTally
+    accounts: Accounts
     aggregator: Aggregator | None = None
     deadline: TimeoutQueue[Exchange] | None = None
     circuit: str = ""
@@ -92,6 +94,8 @@ class Planner:
         first = next(iter(upstreams.values()))
         rules = AnswerRules(first.answer_rules if route.streamed else None, compiled(route.headers.response))
         ruled = any(part is not None for part in rules)
+        line = _line(route, alone=route.streamed and first.balancer is None)
+        tally = self._board.route(route.path.canonical)
         return Plan(
             str(route),
             route.path,
@@ -100,8 +104,9 @@ class Planner:
             () if guard is None else (guard,),
             self._limits,
             first,
-            _line(route, alone=route.streamed and first.balancer is None),
-            self._board.route(route.path.canonical),
+            line,
+            tally,
+            Accounts(tally, line),
             None if route.streamed else self._aggregator(route, upstreams),
             self._deadline(route),
             _circuit_key(route),
@@ -172,7 +177,7 @@ def _line(route: Route, *, alone: bool) -> RouteLine:
     members["service"] = ",".join(service.name for service in route.services)
     if key := _circuit_key(route):
         members["circuit"] = key
-    return route_line(members, alone=alone)
+    return RouteLine(members, alone=alone)
 
 
 def _circuit_key(route: Route) -> str:

@@ -48,11 +48,11 @@ class Exchange(Conversation):
         "_attempt",
         "_changed",
         "attempts",
-        "circuit_state",
         "params",
         "plan",
         "sent_whole",
         "upstream_seconds",
+        "upstream_status",
     )
 
     _depth = 0
@@ -67,8 +67,6 @@ class Exchange(Conversation):
     tried: UpstreamEndpoint | None = None
     parts: tuple[Result, ...] = ()
     """Of a merged answer."""
-    circuit_state: str
-    """When it was over, if somebody wants to know."""
 
     def __init__(
         self,
@@ -84,6 +82,7 @@ class Exchange(Conversation):
         self.sent_whole = self.received_whole  # now: whether the head is all there is
         self.attempts = 0
         self.upstream_seconds = 0.0
+        self.upstream_status = 0
         self._attempt: Attempt | None = None
         self._changed: Request | None = None
         """The request as a policy left it."""

@@ -12,6 +12,7 @@ from switchgear.gateway.request_ids import id_line, lacks_id
 from switchgear.gateway.tunnel import UPGRADED
 
 if TYPE_CHECKING:
+    from switchgear.gateway.accounts import Account
     from switchgear.gateway.answers import Answer
     from switchgear.gateway.http1.client import ClientConnection
     from switchgear.gateway.http1.request import RequestHead
@@ -29,6 +30,7 @@ class Reply:
 
     __slots__ = (
         "__dict__",
+        "account",
         "bytes_in",
         "bytes_out",
         "client",
@@ -47,6 +49,8 @@ class Reply:
     """Whether the client was asked for its body by `100 Continue`."""
     ended: float
     """When it was over, if somebody wants to know."""
+    account: Account
+    """Where it belongs, if somebody wants to know."""
     _chunked = False
     _keep = False
 
@@ -61,7 +65,7 @@ class Reply:
         self.status = 0
         """0: nothing is sent yet."""
         self.origin = b""
-        """Why the gateway answered by itself; empty for an upstream's answer."""
+        """Who decided what the client got; empty: the upstream."""
         self.bytes_in = 0
         """Of the request's body."""
         self.bytes_out = 0
@@ -86,7 +90,8 @@ class Reply:
     def send_answer(self, answer: Answer) -> None:
         """Sends an answer of the gateway's own."""
         self.status = answer.status
-        self.origin = next((value for name, value in answer.headers if name == b"switchgear-origin"), b"")
+        own = next((value for name, value in answer.headers if name == b"switchgear-origin"), b"")
+        self.origin = self.origin or own
         keep = self.client.may_keep(self)
         more = connection_field(keep, self.request.http10) + self._id_unless_in(join_fields(answer.headers))
         headers = (*answer.headers, date_field())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from switchgear.gateway.exchange import UpstreamFailure
@@ -20,6 +21,13 @@ RESERVE: Final = 10.0
 """Retries that a budget has at its start, and at most: a service that is asked rarely has some too."""
 
 _match_seconds = re.compile(rb"[0-9]{1,9}").fullmatch
+
+
+class Last(Enum):
+    """Why an outcome is the last one."""
+
+    DONE = "there is no reason for another attempt, or there were enough"
+    REFUSED = "the budget does not allow another attempt"
 
 
 class RetryBudget:
@@ -69,13 +77,13 @@ class RetryRule:
         """A request begins."""
         self._budget.add_request()
 
-    def wait(self, attempts: int, method: bytes, outcome: Head | UpstreamFailure) -> float | None:
-        """Seconds until the next attempt, after `attempts` of them; `None`: `outcome` is the last one."""
+    def wait(self, attempts: int, method: bytes, outcome: Head | UpstreamFailure) -> float | Last:
+        """Seconds until the next attempt, after `attempts` of them, or why `outcome` is the last one."""
         if attempts >= self._policy.attempts or method not in self._methods or not self._failed(outcome):
-            return None
+            return Last.DONE
         if not self._budget.take_retry():
             self._tally.exhausted += 1
-            return None
+            return Last.REFUSED
         self._tally.retries += 1
         return max(self._backoff(attempts), self._asked_for(outcome))
 

@@ -12,7 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from switchgear import CircuitOpenError, CircuitState
-from switchgear.breaker.policy import seconds
+from switchgear.breaker.policy import seconds as seconds_of
 from switchgear.gateway.circuits import Guard, guard_for
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from switchgear import Permit
     from switchgear.gateway.breakers import Breakers, Held
-    from switchgear.gateway.circuits import Head
     from switchgear.gateway.config.model import Circuit, Service
 
 
@@ -36,27 +35,28 @@ class ServiceGuard(Guard):
         super().__init__(circuit, breakers)
         window = circuit.policy.window
         self._urls = tuple(urls)
-        self._window = None if window is None else seconds(window)
+        self._window = None if window is None else seconds_of(window)
         self._held: Held = breakers.held(circuit.key)
 
-    def answered(self, permit: Permit, head: Head) -> None:
-        successes = self._tally.successes
-        super().answered(permit, head)
-        if self._held and self._window is None and self._tally.successes > successes:
+    def _succeeded(self, permit: Permit, seconds: float) -> None:
+        super()._succeeded(permit, seconds)
+        if self._held and self._window is None:
             self._held.clear()  # the run of failures is over
 
-    def _blame(self, permit: Permit, error: Exception | str, retry_after: float | None = None) -> None:
+    def _blame(
+        self, permit: Permit, error: Exception | str, seconds: float, retry_after: float | None = None
+    ) -> None:
         now = self.breaker.circuit.now()
         while self._window is not None and self._held and now - self._held[0][0] >= self._window:
             self._held.popleft()
         if sum(map(_fails, self._urls)) < 2:
             if not permit.probe:
                 self._held.append((now, error))
-            self.cancelled(permit)
+            self.cancelled(permit, seconds)
             return
         held = [] if permit.probe else [before for _, before in self._held]
         self._held.clear()
-        super()._blame(permit, error, retry_after)
+        super()._blame(permit, error, seconds, retry_after)
         for before in held:
             self._tell(before)
 
@@ -66,7 +66,7 @@ class ServiceGuard(Guard):
         with contextlib.suppress(CircuitOpenError):
             permit = self.breaker.try_acquire()
             if permit is not None:
-                super()._blame(permit, error)
+                super()._blame(permit, error, 0.0)
 
 
 def _fails(url: Guard) -> bool:

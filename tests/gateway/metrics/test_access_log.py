@@ -5,10 +5,23 @@ import json
 
 import pytest
 
+from switchgear.gateway.access_line import LONGEST_AGENT
 from switchgear.gateway.access_log import MAX_WAITING, AccessLog, open_log
-from switchgear.gateway.config.model import Endpoint, Retry, Route, Service
+from switchgear.gateway.config.model import (
+    Address,
+    Endpoint,
+    GatewayConfig,
+    LogConfig,
+    Retry,
+    Route,
+    Service,
+)
 from switchgear.gateway.config.paths import parse_path
-from tests.gateway.upstreams import PATIENCE, answering, ask, circuit, client_of, gateway, get, route
+from switchgear.gateway.exchange import Request
+from switchgear.gateway.policies import CallNext, Response
+from switchgear.gateway.retrying import RESERVE
+from switchgear.gateway.server import Gateway
+from tests.gateway.upstreams import OK, PATIENCE, answering, ask, circuit, client_of, gateway, get, route
 
 pytestmark = pytest.mark.anyio
 
@@ -105,10 +118,10 @@ BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
 PIECES = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 
 
-async def one_line(tmp_path, *routes, **limits) -> dict:
+async def one_line(tmp_path, *routes, request: bytes = get("/"), **limits) -> dict:
     path = tmp_path / "access.log"
     async with gateway(*routes, access=str(path), **limits) as running:
-        await ask(running, get("/"))
+        await ask(running, request)
     (line,) = path.read_text().splitlines()
     return json.loads(line)
 
@@ -155,5 +168,100 @@ async def test_a_service_that_let_wait_in_vain(tmp_path):
         "timeout",
         "closed",
     )
-    assert line["upstream_ms"] >= 90
+    assert 0 < line["upstream_ms"] <= line["duration_ms"]
+    assert "upstream_status" not in line
     assert not {"endpoint", "ttfb_ms", "parts"} & set(line)
+
+
+async def test_what_the_service_said_where_the_client_got_something_else(tmp_path):
+    class Softens:
+        name, priority = "softens", 20
+
+        async def __call__(self, request: Request, call_next: CallNext) -> Response:
+            await call_next(request)
+            return Response(200)
+
+    async with answering(BUSY) as up:
+        line = await one_line(tmp_path, route("/", up.port, policies=(Softens(),)))
+    assert (line["http.response.status_code"], line["upstream_status"]) == (200, 503)
+
+
+async def test_a_retry_that_the_budget_refused(tmp_path):
+    path = tmp_path / "access.log"
+    retry = Retry(attempts=2, backoff=0.001, budget=0.0)
+    async with (
+        answering(BUSY) as up,
+        gateway(route("/up", up.port, retry=retry), route("/down", 1, retry=retry), access=str(path)) as run,
+    ):
+        for target in ["/up"] * (int(RESERVE) + 1) + ["/down"] * (int(RESERVE) + 1):
+            await ask(run, get(target))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    told = {
+        (line["url.path"], line["origin"], line["attempts"], line.get("upstream_status")) for line in lines
+    }
+    assert told == {
+        ("/up", "upstream", 2, 503),
+        ("/up", "retry_budget", 1, 503),
+        ("/down", "error", 2, None),
+        ("/down", "retry_budget", 1, None),
+    }
+    assert [line["origin"] for line in lines].count("retry_budget") == 2
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+GOOD = f"00-{TRACE}-{SPAN}-01"
+
+
+@pytest.mark.parametrize("answer", [OK, PIECES, b""], ids=["ordinary", "in pieces", "failed"])
+@pytest.mark.parametrize("name", ["traceparent", "Traceparent", "TraceParent", "TRACEPARENT"])
+async def test_the_span_of_a_request_and_what_its_client_calls_itself(tmp_path, answer: bytes, name: str):
+    request = get("/", "X-A: 1", 'USER-agent: \ta "b"\\\xe9 ', f"{name}: {GOOD}")
+    async with answering(answer) as up:
+        line = await one_line(tmp_path, route("/", up.port), request=request, first_byte=0.05)
+    assert (line["trace_id"], line["span_id"]) == (TRACE, SPAN)
+    assert line["user_agent.original"] == 'a "b"\\\xe9'
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (GOOD, True),
+        (f"01-{TRACE}-{SPAN}-01-more", True),
+        (f"cc-{TRACE}-{SPAN}-01", True),
+        (f"{GOOD} ", True),
+        (f"{GOOD}-more", False),
+        (f"{GOOD}0", False),
+        (f"ff-{TRACE}-{SPAN}-01", False),
+        (f"00-{TRACE.upper()}-{SPAN}-01", False),
+        (f"00-{'0' * 32}-{SPAN}-01", False),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE}-{SPAN}", False),
+        (f"{GOOD}\r\ntraceparent: {GOOD}", False),
+        ('"', False),
+        ("", False),
+    ],
+)
+async def test_only_a_valid_trace_is_told(tmp_path, value: str, told: bool):
+    async with answering(OK) as up:
+        request = get("/", f"traceparent: {value}")
+        line = await one_line(tmp_path, route("/", up.port), request=request)
+    assert ("trace_id" in line, "span_id" in line) == (told, told)
+
+
+async def test_who_is_not_believed_tells_no_trace(tmp_path):
+    path = tmp_path / "access.log"
+    async with answering(OK) as up:
+        config = GatewayConfig(
+            (route("/", up.port),), Address("127.0.0.1", 0), log=LogConfig(str(path)), trusted_proxies=()
+        )
+        running = Gateway(config)
+        await running.start()
+        await ask(running, get("/", f"traceparent: {GOOD}"))
+        await running.close()
+    assert "trace_id" not in json.loads(path.read_text())
+
+
+async def test_a_long_name_is_cut(tmp_path):
+    request = get("/", f"User-Agent: {'x' * (LONGEST_AGENT + 1)}")
+    line = await one_line(tmp_path, route("/", 1), request=request)
+    assert line["user_agent.original"] == "x" * LONGEST_AGENT

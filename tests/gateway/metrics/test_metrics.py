@@ -65,6 +65,9 @@ async def test_requests_attempts_and_circuits_are_counted():
         ("circuit_calls_total", "c", "success"): 1,
         ("circuit_calls_total", "c", "failure"): 2,
         ("circuit_calls_total", "c", "rejected"): 1,
+        ("circuit_call_duration_seconds_count", "c", "success"): 1,
+        ("circuit_call_duration_seconds_count", "c", "failure"): 2,
+        ("circuit_call_duration_seconds_count", "c", "inconclusive"): 0,
         ("circuit_state", "c", "open"): 1,
         ("circuit_state", "c", "closed"): 0,
         ("circuit_transitions_total", "c", "closed", "consecutive", "open"): 1,
@@ -100,6 +103,33 @@ async def test_parts_of_merged_answers_are_counted_by_what_became_of_them():
     }
 
 
+@pytest.mark.parametrize("where", ["route", "service", "endpoint"])
+async def test_the_calls_of_a_circuit_are_measured_wherever_it_guards_and_however_they_end(where: str):
+    guard = circuit("c", failure_threshold=100)
+    async with answering(OK, BROKEN) as up:
+        endpoints = [
+            Endpoint("http", "127.0.0.1", port, circuit=guard if where == "endpoint" else None)
+            for port in (up.port, 1)
+        ]
+        routes = [
+            Route(
+                parse_path(path),
+                "GET",
+                (Service("up", (endpoint,), circuit=guard if where == "service" else None),),
+                circuit=guard if where == "route" else None,
+            )
+            for path, endpoint in zip(("/up", "/down"), endpoints, strict=True)
+        ]
+        async with operated(*routes, hosts=("gateway",)) as (running, desk):
+            for path in ("/up", "/up", "/up", "/down"):
+                await ask(running, get(path))
+            seen = await metrics(desk)
+    for outcome, count in (("success", 1), ("failure", 3)):
+        assert seen["circuit_calls_total", "c", outcome] == count
+        assert seen["circuit_call_duration_seconds_count", "c", outcome] == count
+        assert seen["circuit_call_duration_seconds_sum", "c", outcome] > 0
+
+
 async def test_an_override_and_a_connect_failure_are_told():
     guard = circuit("c")
     async with operated(route("/", 1, service={"circuit": guard}), hosts=("gateway",)) as (running, desk):
@@ -122,6 +152,8 @@ async def test_retries_and_the_end_of_their_budget_are_counted():
         seen = await metrics(desk)
     assert seen["upstream_retries_total", "up"] == RESERVE
     assert seen["upstream_retry_budget_exhausted_total", "up"] == 2
+    assert seen["http_responses_by_origin_total", "/", "retry_budget"] == 2
+    assert seen["http_responses_by_origin_total", "/", "upstream"] == 5
     assert len(up.requests) == 7 + RESERVE
 
 

@@ -10,7 +10,7 @@ from switchgear.gateway.config.model import Retry
 from switchgear.gateway.exchange import BufferedResponse, UpstreamFailure
 from switchgear.gateway.policies import Response
 from switchgear.gateway.policies.retry import RetryLayer
-from switchgear.gateway.retrying import RESERVE, RetryBudget, RetryRule
+from switchgear.gateway.retrying import RESERVE, Last, RetryBudget, RetryRule
 from tests.gateway.upstreams import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -69,12 +69,12 @@ def test_retry_after_is_honoured_as_far_as_the_longest_wait(value: bytes, wait: 
     ],
 )
 def test_what_is_tried_again_by_default(method: bytes, outcome, again: bool):
-    assert (rule().wait(1, method, outcome) is not None) is again
+    assert (rule().wait(1, method, outcome) is not Last.DONE) is again
 
 
 def test_attempts_are_counted_in_all():
     asked = rule(attempts=3)
-    assert [asked.wait(attempts, b"GET", answer(503)) is None for attempts in (1, 2, 3)] == [
+    assert [asked.wait(attempts, b"GET", answer(503)) is Last.DONE for attempts in (1, 2, 3)] == [
         False,
         False,
         True,
@@ -104,6 +104,7 @@ class FakeCall:
 
     method = b"GET"
     repeatable = True
+    origin = b""
 
     def __init__(self) -> None:
         self.tokens = [None]

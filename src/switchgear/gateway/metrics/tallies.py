@@ -27,6 +27,7 @@ BATCH: Final = 64
 Answered: TypeAlias = "tuple[str, int, float]"
 """An attempt that was answered: the origin of its endpoint, the status, and how long it took."""
 
+_OUTCOMES: Final = ("success", "failure", "inconclusive")
 _PART: Final = {
     Source.OK: "ok",
     Source.STALE: "fallback_stale",
@@ -71,14 +72,14 @@ class Histogram:
         return [*self.buckets, self.total]
 
 
-class _Cell:
+class Cell:
     """Requests to a route that had one method, status and origin."""
 
-    __slots__ = ("_durations", "_early", "_streamed", "bytes_in", "bytes_out", "waiting")
+    __slots__ = ("_durations", "_early", "_streamed", "_waiting", "bytes_in", "bytes_out")
 
     def __init__(self) -> None:
-        self.waiting: list[float] = []
-        """Durations that are not in the histogram yet: whoever adds the last of a `BATCH` calls `settle`."""
+        self._waiting: list[float] = []
+        """Durations that are not in the histogram yet."""
         self._durations = Histogram()
         self.bytes_in = self.bytes_out = 0
         self._streamed: Histogram | None = None
@@ -89,12 +90,25 @@ class _Cell:
         self.settle()
         return self._durations
 
+    def count(self, reply: Reply) -> None:
+        """A request is over."""
+        seconds = reply.ended - reply.started
+        waiting = self._waiting
+        waiting.append(seconds)
+        if len(waiting) >= BATCH:
+            self.settle()
+        self.bytes_out += reply.bytes_out
+        if reply.bytes_in:
+            self.bytes_in += reply.bytes_in
+        if reply.head_at:
+            self._began(reply.head_at - reply.started, seconds)
+
     def settle(self) -> None:
         """Works off what waits."""
-        self._durations.extend(self.waiting)
-        self.waiting.clear()
+        self._durations.extend(self._waiting)
+        self._waiting.clear()
 
-    def began(self, to_head: float, seconds: float) -> None:
+    def _began(self, to_head: float, seconds: float) -> None:
         """An answer that took `seconds` was sent piece by piece, the first after `to_head`."""
         if self._streamed is None or self._early is None:
             self._streamed, self._early = Histogram(), Histogram()
@@ -121,20 +135,11 @@ class RouteTally:
     def __init__(self, name: str) -> None:
         self.name = name
         self._parts: dict[tuple[str, str], int] = {}
-        self._cells = defaultdict[tuple[bytes, int, bytes], _Cell](_Cell)
+        self._cells = defaultdict[tuple[bytes, int, bytes], Cell](Cell)
 
-    def count(self, reply: Reply) -> None:
-        """A request is over."""
-        seconds = reply.ended - reply.started
-        cell = self._cells[reply.request.method, reply.status, reply.origin]
-        waiting = cell.waiting
-        waiting.append(seconds)
-        if len(waiting) >= BATCH:
-            cell.settle()
-        cell.bytes_in += reply.bytes_in
-        cell.bytes_out += reply.bytes_out
-        if reply.head_at:
-            cell.began(reply.head_at - reply.started, seconds)
+    def cell(self, method: bytes, status: int, origin: bytes) -> Cell:
+        """Where such requests are counted."""
+        return self._cells[method, status, origin]
 
     def refused(self, status: int) -> None:
         """A request that could not be read."""
@@ -212,20 +217,39 @@ class UpstreamTally:
 class CircuitTally:
     """Calls of one circuit, whichever places it guards."""
 
-    __slots__ = ("failures", "inconclusive", "name", "rejected", "successes")
+    __slots__ = ("_durations", "failures", "inconclusive", "lasted", "name", "rejected", "successes")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.successes = self.failures = self.inconclusive = self.rejected = 0
+        self.lasted: list[float] = []
+        """Of successes, not in the histogram yet: whoever adds the last of a `BATCH` calls `settle`."""
+        self._durations = (Histogram(), Histogram(), Histogram())
+
+    def settle(self) -> None:
+        """Works off what waits."""
+        self._durations[0].extend(self.lasted)
+        self.lasted.clear()
+
+    def failed(self, seconds: float) -> None:
+        """`seconds`: 0 for a call that nobody has measured."""
+        self.failures += 1
+        if seconds:
+            self._durations[1].extend((seconds,))
+
+    def ended(self, seconds: float) -> None:
+        """A call ended that says nothing of the service."""
+        self.inconclusive += 1
+        if seconds:
+            self._durations[2].extend((seconds,))
 
     def samples(self) -> Iterator[Sample]:
-        counts = zip(
-            ("success", "failure", "inconclusive", "rejected"),
-            (self.successes, self.failures, self.inconclusive, self.rejected),
-            strict=True,
-        )
-        for outcome, count in counts:
+        self.settle()
+        counts = (self.successes, self.failures, self.inconclusive)
+        for outcome, count, durations in zip(_OUTCOMES, counts, self._durations, strict=True):
             yield "circuit_calls", (self.name, outcome), count
+            yield "circuit_call_duration_seconds", (self.name, outcome), durations.value
+        yield "circuit_calls", (self.name, "rejected"), self.rejected
 
 
 class ReloadTally:

@@ -83,6 +83,8 @@ class Call(Protocol):
     """A request between its layers. In `tokens` each layer keeps, at its place, what belongs to this one."""
 
     tokens: list[object]
+    origin: bytes
+    """Who decides what the client gets, for metrics and log; empty: the upstream, or who answers instead."""
 
     @property
     def method(self) -> bytes: ...

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from switchgear import CircuitOpenError
 from switchgear.gateway.answers import Answer
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from switchgear import Permit
     from switchgear.gateway.circuits import Guard
     from switchgear.gateway.policies import Call, Outcome
+
+
+class _Admitted(NamedTuple):
+    permit: Permit
+    since: float
 
 
 class CircuitBreakerLayer:
@@ -36,34 +42,36 @@ class CircuitBreakerLayer:
         if permit is None:
             call.tokens[place] = asyncio.get_running_loop().create_task(self._ask(call, place))
             return
-        call.tokens[place] = permit
+        call.tokens[place] = _Admitted(permit, monotonic())
         call.descend(place + 1)
 
     def up(self, call: Call, place: int, outcome: Outcome) -> Outcome:
-        permit = cast("Permit", call.tokens[place])
+        permit, since = cast("_Admitted", call.tokens[place])
+        seconds = monotonic() - since
         if isinstance(outcome, UpstreamFailure):
-            self.guard.failed(permit, outcome)
+            self.guard.failed(permit, outcome, seconds)
         elif isinstance(outcome, Answer) or (isinstance(outcome, Response) and not outcome.evidence):
-            self.guard.cancelled(permit)  # the gateway's own words are no evidence
+            self.guard.cancelled(permit, seconds)  # the gateway's own words are no evidence
         elif isinstance(outcome, Response) and outcome.failure is not None:
-            self.guard.failed(permit, outcome.failure)
+            self.guard.failed(permit, outcome.failure, seconds)
         else:
-            self.guard.answered(permit, outcome)
+            self.guard.answered(permit, outcome, seconds)
         return outcome
 
     def abandon(self, call: Call, place: int) -> None:
-        token = cast("Permit | asyncio.Task[None]", call.tokens[place])
+        token = cast("_Admitted | asyncio.Task[None]", call.tokens[place])
         if isinstance(token, asyncio.Task):
             token.cancel()
         else:
-            self.guard.cancelled(token)
+            self.guard.cancelled(token.permit, monotonic() - token.since)
 
     async def _ask(self, call: Call, place: int) -> None:
         """A probe is due in a shared circuit: the store gives the permit."""
         try:
-            call.tokens[place] = await self.guard.enter()
+            permit = await self.guard.enter()
         except CircuitOpenError as error:
             self.guard.rejected()
             call.ascend(place, self.guard.rejection(error))
         else:
+            call.tokens[place] = _Admitted(permit, monotonic())
             call.descend(place + 1)

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Final, cast
 from switchgear.gateway.answers import Answer
 from switchgear.gateway.exchange import UpstreamFailure
 from switchgear.gateway.policies import Response
+from switchgear.gateway.retrying import Last
 
 if TYPE_CHECKING:
     from switchgear.gateway.circuits import Head
     from switchgear.gateway.policies import Call, Outcome
     from switchgear.gateway.retrying import RetryRule
+
+
+RETRY_BUDGET: Final = b"retry_budget"
+"""The origin of an outcome that another attempt might have bettered, if there had been one left."""
 
 
 class _Tries:
@@ -38,6 +43,7 @@ class RetryLayer:
 
     def down(self, call: Call, place: int) -> None:
         self._rule.begin()
+        call.origin = b""  # a policy outside may ask once more
         call.tokens[place] = _Tries()
         call.descend(place + 1)
 
@@ -47,7 +53,9 @@ class RetryLayer:
             return outcome
         tries = cast("_Tries", call.tokens[place])
         wait = self._rule.wait(tries.count, call.method, evidence)
-        if wait is None:
+        if isinstance(wait, Last):
+            if wait is Last.REFUSED:
+                call.origin = RETRY_BUDGET
             return outcome
         call.abandon(place + 1)  # the rest of an answer that nobody will get
         tries.timer = self._loop.call_later(wait, self._again, call, place)

@@ -56,7 +56,9 @@ class Caller(Protocol):
     tried: UpstreamEndpoint | None
     """Where the request was sent last, if its service has several endpoints."""
     upstream_seconds: float
-    """How long the last attempt that was answered took, where that is measured."""
+    """How long the last attempt took, where that is measured."""
+    upstream_status: int
+    """What it was answered with; 0: it was not."""
 
     def write_request(self, endpoint: UpstreamEndpoint) -> bytes: ...
     def admitted(self) -> None: ...
@@ -76,7 +78,17 @@ class Attempt:
     `whole`: for circuit and timeout the call lasts until the body is there; otherwise until the head is.
     """
 
-    __slots__ = ("__dict__", "_caller", "_connection", "_endpoint", "_permit", "_sent", "_turn", "_upstream")
+    __slots__ = (
+        "__dict__",
+        "_begun",
+        "_caller",
+        "_connection",
+        "_endpoint",
+        "_permit",
+        "_sent",
+        "_turn",
+        "_upstream",
+    )
 
     _whole = False
     _endpoint: UpstreamEndpoint
@@ -85,7 +97,8 @@ class Attempt:
     _tunnel_end: TunnelEnd  # after an upgrade
     _resent = False
     _paused = False
-    _sent: float  # when, if somebody wants to know
+    _begun: float  # when there was a permit, if somebody wants to know; and when the request was sent
+    _sent: float
 
     def __init__(self, upstream: Upstream, caller: Caller, *, whole: bool = False) -> None:
         self._upstream = upstream
@@ -118,7 +131,7 @@ class Attempt:
         self._drop()
         permit, self._permit = self._permit, None
         if permit is not None and self._upstream.guard is not None:
-            self._upstream.guard.cancelled(permit)
+            self._upstream.guard.cancelled(permit, self._lasted())
         if self._turn is not None:
             self._turn.cancel()
 
@@ -165,6 +178,7 @@ class Attempt:
 
     def connected(self, connection: UpstreamConnection) -> None:
         self._task = None
+        self._sent = monotonic()
         self._send(connection)
 
     def not_connected(self, failure: UpstreamFailure) -> None:
@@ -174,6 +188,7 @@ class Attempt:
         else:  # nothing of the request was sent: another endpoint may have it
             self._turn.failed(failure)
             self._count_failure(failure)
+            self._sent = monotonic()
             self._go_on(self._turn)
 
     def answered(self, answer: WholeAnswer) -> None:
@@ -182,11 +197,10 @@ class Attempt:
         upstream.waits.discard(self)
         if self._turn is not None:
             self._turn.answered(answer)  # first: the service's circuit looks at those of its endpoints
+        seconds = 0.0 if upstream.tally is None else self._measure(upstream.tally, answer.status)
         if permit is not None and upstream.guard is not None:
             self._permit = None
-            upstream.guard.answered(permit, answer)
-        if upstream.tally is not None:
-            self._measure(upstream.tally, answer.status)
+            upstream.guard.answered(permit, answer, seconds)
         self._caller.answered(answer)
 
     def interim(self, head: ResponseHead) -> None:
@@ -249,6 +263,8 @@ class Attempt:
 
     def _connect(self) -> None:
         upstream = self._upstream
+        if upstream.tally is not None:
+            self._begun = self._sent = monotonic()
         if self._caller.sent_whole:
             upstream.waits.add(self)
         if upstream.balancer is None:
@@ -290,8 +306,6 @@ class Attempt:
         caller = self._caller
         if self._turn is not None:
             caller.tried = self._endpoint
-        if self._upstream.tally is not None:
-            self._sent = monotonic()
         wire = caller.write_request(self._endpoint)
         connection.send(self, wire, caller.to_head, caller.sent_whole)
         if not caller.sent_whole:
@@ -302,22 +316,31 @@ class Attempt:
         guard = self._upstream.guard
         if self._turn is not None:
             self._turn.answered(head)
+        tally = self._upstream.tally
+        seconds = 0.0 if tally is None else self._measure(tally, head.status)
         if permit is not None and guard is not None:
-            guard.answered(permit, head)
-        if self._upstream.tally is not None:
-            self._measure(self._upstream.tally, head.status)
+            guard.answered(permit, head, seconds)
 
-    def _measure(self, tally: UpstreamTally, status: int) -> None:
-        seconds = self._caller.upstream_seconds = monotonic() - self._sent
+    def _measure(self, tally: UpstreamTally, status: int) -> float:
+        """Takes note of an answer; returns how long it took, the making of a connection included."""
+        caller, now = self._caller, monotonic()
+        seconds = caller.upstream_seconds = now - self._sent
+        caller.upstream_status = status
         notes = tally.notes
         notes.append((self._endpoint.origin, status, seconds))
         if len(notes) >= BATCH:
             tally.settle()
+        return now - self._begun
+
+    def _lasted(self) -> float:
+        """Seconds since there was a permit; 0: nobody wants to know."""
+        return 0.0 if self._upstream.tally is None else monotonic() - self._begun
 
     def _fail(self, failure: UpstreamFailure) -> None:
-        sent = getattr(self, "_sent", None)
-        if sent is not None and self._head is None:
-            self._caller.upstream_seconds = monotonic() - sent
+        seconds = self._lasted()
+        if seconds and self._head is None:
+            self._caller.upstream_seconds = monotonic() - self._sent
+            self._caller.upstream_status = 0
         self._drop()
         permit, self._permit = self._permit, None
         guard = self._upstream.guard
@@ -325,7 +348,7 @@ class Attempt:
             self._turn.failed(failure)
         if guard is not None:
             if permit is not None:
-                guard.failed(permit, failure)
+                guard.failed(permit, failure, seconds)
             else:
                 guard.cut_off(failure)
         if self._head is None or self._whole:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from random import Random
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from switchgear import CircuitOpenError
@@ -80,7 +81,7 @@ class Balancer:
 class Turn:
     """The way of one attempt through the endpoints of its service, and the permit of the one it is at."""
 
-    __slots__ = ("_answered", "_balancer", "_may_eject", "_order", "_permit", "endpoint", "failure")
+    __slots__ = ("_answered", "_balancer", "_may_eject", "_order", "_permit", "_since", "endpoint", "failure")
     endpoint: UpstreamEndpoint
     failure: UpstreamFailure  # of the endpoint before this one
 
@@ -89,6 +90,7 @@ class Turn:
         self._order = order
         self._may_eject = may_eject
         self._permit: Permit | None = None
+        self._since = 0.0
         self._answered = False
 
     def next(self) -> Guard | bool:
@@ -101,6 +103,7 @@ class Turn:
             guard = self.endpoint.guard
             if guard is None:
                 return True
+            self._since = monotonic()
             try:
                 self._permit = guard.try_enter()
             except CircuitOpenError:
@@ -118,6 +121,7 @@ class Turn:
         except CircuitOpenError:
             guard.rejected()
             return not self._eject()
+        self._since = monotonic()
         return True
 
     def answered(self, head: Head) -> None:
@@ -125,7 +129,7 @@ class Turn:
         self._answered = True
         permit, guard = self._take()
         if permit is not None and guard is not None:
-            guard.answered(permit, head)
+            guard.answered(permit, head, monotonic() - self._since)
 
     def failed(self, failure: UpstreamFailure) -> None:
         """The endpoint gave no usable answer, or cut it off."""
@@ -134,7 +138,7 @@ class Turn:
         if guard is None:
             return
         if permit is not None:
-            guard.failed(permit, failure)
+            guard.failed(permit, failure, monotonic() - self._since)
         elif self._answered:
             guard.cut_off(failure)
 
@@ -142,7 +146,7 @@ class Turn:
         """The attempt is given up, without evidence."""
         permit, guard = self._take()
         if permit is not None and guard is not None:
-            guard.cancelled(permit)
+            guard.cancelled(permit, monotonic() - self._since)
 
     def _take(self) -> tuple[Permit | None, Guard | None]:
         permit, self._permit = self._permit, None

@@ -21,6 +21,9 @@ KEYS: Final = {
 """Names for `--key`; any other name is that of a member."""
 
 
+RETRY_BUDGET: Final = "retry_budget"
+"""The origin of what a service answered, or did not, when there was no retry left for it."""
+
 # A line may be nested more deeply than anything that is read can be.
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -32,6 +35,7 @@ class _Line(Protocol):
     status: int
     duration: float
     upstream: float
+    answered: int
     attempts: int
     origin: str
     key: str
@@ -44,6 +48,7 @@ _FIELDS: Final[list[tuple[str, type, Any]]] = [
     ("status", int, 0),
     ("duration", float, -1.0),
     ("upstream", float, -1.0),
+    ("answered", int, 0),
     ("attempts", int, 1),
     ("origin", str, "upstream"),
     ("key", str, ""),
@@ -53,6 +58,7 @@ _NAMES: Final = {
     "status": "http.response.status_code",
     "duration": "duration_ms",
     "upstream": "upstream_ms",
+    "answered": "upstream_status",
     "method": "http.request.method",
 }
 
@@ -109,7 +115,7 @@ class GatewayReader(LogReader):
                 if not 100 <= code < CODES:
                     self._odd(line)
                     continue
-                if origin != "upstream":
+                if origin != "upstream" and not (origin == RETRY_BUDGET and line.answered):
                     code = _code_of(origin, code)
                 if of_route and key:
                     key = f"{line.method} {key}"
@@ -132,4 +138,4 @@ def _code_of(origin: str, status: int) -> int:
     if origin == "client_gone":
         return GONE
     # By cause, whatever statuses the policy counts; what the gateway says of its own accord is no evidence.
-    return FAILURE if origin in ("timeout", "error") and status in (502, 504) else INCONCLUSIVE
+    return FAILURE if origin in ("timeout", "error", RETRY_BUDGET) and status in (502, 504) else INCONCLUSIVE
