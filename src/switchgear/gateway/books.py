@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -17,12 +18,13 @@ from switchgear.gateway.metrics.tallies import BATCH
 from switchgear.gateway.proxy import Exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from switchgear.gateway.access_log import AccessLog
     from switchgear.gateway.http1.client import ClientConnection
     from switchgear.gateway.http1.fields import FramingError
     from switchgear.gateway.metrics.board import Board
+    from switchgear.gateway.metrics.tallies import Cell
     from switchgear.gateway.reply import Reply
 
 LONGEST_WAIT: Final = 0.05
@@ -92,8 +94,8 @@ class Books:
         if not over:
             return
         if self._counts:
-            for reply in over:
-                reply.account.cell.count(reply)
+            for cell, replies in _by_cell(over):
+                cell.count(replies)
         if self.log is not None:
             self.log.add(lines_of(over, self._wall_clock() - monotonic()), len(over))
 
@@ -107,3 +109,10 @@ class Books:
     def _in_time(self) -> None:
         self._timer = None
         self.settle()
+
+
+def _by_cell(replies: Iterable[Reply]) -> Iterable[tuple[Cell, list[Reply]]]:
+    found: defaultdict[Cell, list[Reply]] = defaultdict(list)
+    for reply in replies:
+        found[reply.account.cell].append(reply)
+    return found.items()

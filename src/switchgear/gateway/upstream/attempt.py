@@ -326,9 +326,9 @@ class Attempt:
         caller, now = self._caller, monotonic()
         seconds = caller.upstream_seconds = now - self._sent
         caller.upstream_status = status
-        notes = tally.notes
-        notes.append((self._endpoint.origin, status, seconds))
-        if len(notes) >= BATCH:
+        lasted = tally.lasted[self._endpoint.origin, status]
+        lasted.append(seconds)
+        if len(lasted) >= BATCH:
             tally.settle()
         return now - self._begun
 
