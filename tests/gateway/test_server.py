@@ -102,6 +102,7 @@ async def test_the_access_log_has_a_line_a_request(tmp_path):
     assert first.pop("time").endswith("Z")
     assert first.pop("duration_ms") > 0
     assert first.pop("upstream_ms") > 0
+    assert first.pop("upstream_status") == 200
     own = f"X-Request-Id: {first.pop('request_id')}\r\n"
     assert first == {
         "http.request.method": "GET",
