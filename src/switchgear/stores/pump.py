@@ -242,8 +242,8 @@ def _in_child(pump: Pump) -> None:
     multiprocessing_util.Finalize(None, pump.leave, exitpriority=100)
 
 
-# First, since both of what follows run in the order opposite to their registration. From its own step before a
-# fork on nothing is handed to an executor: what stands still after it waits for a store that can't go on.
+# First, since all that is registered here runs in the opposite order: from its own step before a fork on,
+# nothing is handed to an executor, and what stood still after it would wait for a store that can't go on.
 importlib.import_module("concurrent.futures.thread")
 os.register_at_fork(before=PUMP.hold, after_in_parent=PUMP.go_on, after_in_child=PUMP.forked)
 multiprocessing_util.register_after_fork(PUMP, _in_child)
