@@ -53,6 +53,8 @@ class Reply:
     """Where it belongs, if somebody wants to know."""
     _chunked = False
     _keep = False
+    _unexplained = b"gateway"
+    """The origin of an answer that does not name its own: to `OPTIONS`, or of health."""
 
     def __init__(self, client: ClientConnection, request: RequestHead, started: float) -> None:
         self.client = client
@@ -90,8 +92,8 @@ class Reply:
     def send_answer(self, answer: Answer) -> None:
         """Sends an answer of the gateway's own."""
         self.status = answer.status
-        own = next((value for name, value in answer.headers if name == b"switchgear-origin"), b"")
-        self.origin = self.origin or own
+        own = (value for name, value in answer.headers if name == b"switchgear-origin")
+        self.origin = self.origin or next(own, self._unexplained)
         keep = self.client.may_keep(self)
         more = connection_field(keep, self.request.http10) + self._id_unless_in(join_fields(answer.headers))
         headers = (*answer.headers, date_field())
@@ -144,6 +146,8 @@ class Conversation(Reply):
     """A reply that takes its time: meanwhile its client sends more, or leaves."""
 
     __slots__ = ()
+
+    _unexplained = b""  # a policy made it of what the upstream said
 
     def body(self, data: bytes) -> None:
         """More of the request's body."""

@@ -64,6 +64,15 @@ async def test_a_head_that_never_ends_is_told_too(tmp_path):
     assert (line["http.request.method"], line["url.path"]) == ("GET", "/slow")
 
 
+async def test_what_the_gateway_says_without_a_fault_is_its_own(tmp_path):
+    path = tmp_path / "access.log"
+    async with gateway(route("/", 1, method="GET"), access=str(path)) as running:
+        assert (await ask(running, get("/", method="OPTIONS"))).status == 204
+        assert (await ask(running, get("/nowhere"))).status == 404
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["origin"] for line in lines] == ["gateway", "error"]
+
+
 class FullDisk:
     """Takes nothing until `room` is set."""
 
