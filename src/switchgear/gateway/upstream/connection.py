@@ -232,10 +232,11 @@ class UpstreamConnection(asyncio.Protocol):
         if rest:
             # More than one answer to one request: this one is whole, but the connection is not trusted again.
             self._keep = False
-        self._release()
         if content:
-            sink.content(content)
-        sink.finished(decoder.trailers)
+            sink.content(content)  # first: after the release, a pause of its would be the next request's
+        if self._sink is sink:  # it may have left at that
+            self._release()
+            sink.finished(decoder.trailers)
 
     def _release(self) -> None:
         self._sink = None
