@@ -57,6 +57,27 @@ async def test_a_client_that_does_not_read_holds_back_the_upstream():
             assert await client.read(len(PIECE)) == PIECE
 
 
+async def test_a_client_that_only_asks_is_answered_no_more_than_it_reads():
+    asked, sent = (128 << 20) // len(PIECE), [0]
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PIECE) + PIECE
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.read_message()
+            await peer.send(answer)
+            sent[0] += 1
+
+    async with scripted(script) as up, gateway(route("/", up.port)) as running, client_of(running) as client:
+        client.writer.transport.pause_reading()
+        asking = asyncio.create_task(client.send(get("/") * asked))
+        held = await held_back(sent)
+        assert held * len(answer) < 32 << 20
+        client.writer.transport.resume_reading()
+        for _ in range(asked):
+            assert (await client.read_message()).body == PIECE
+        await asking
+
+
 async def test_an_upstream_that_does_not_read_holds_back_the_client():
     async def script(peer: Peer) -> None:
         peer.writer.transport.pause_reading()

@@ -191,7 +191,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._over:
             return
-        if self.exchange is None and not self._buffer and self._decoder is None:
+        if self.exchange is None and not self._buffer and self._decoder is None and self.writable:
             read = self._host.read_ordinary
             head = read(data)
             if head is not None:
@@ -217,16 +217,23 @@ class ClientConnection(asyncio.Protocol):
         self._host.stall_waits.discard(self)
         if self.exchange is not None:
             self.exchange.client_writable(True)
+            return
+        if self._paused:
+            self.resume()
+        self._advance()
 
     # ---- requests
 
     def _advance(self) -> None:
-        """Begins the requests whose heads are in the buffer, as long as each is answered at once."""
+        """Begins the requests whose heads are in the buffer, as long as each is answered at once.
+
+        And as long as the client reads the answers: one that only asks would have them all kept for it.
+        """
         if self._advancing:
             return  # the loop below goes on when the answer that is being written is complete
         self._advancing = True
         try:
-            while self._buffer and self.exchange is None and self._decoder is None and not self._over:
+            while self._buffer and self.writable and self._may_begin():
                 if not self._read_head():
                     break
         except FramingError as error:
@@ -295,8 +302,11 @@ class ClientConnection(asyncio.Protocol):
             exchange.body_end(decoder.trailers)
         return rest
 
+    def _may_begin(self) -> bool:
+        return self.exchange is None and self._decoder is None and not self._over
+
     def _bound_buffer(self) -> None:
-        if self.exchange is not None and len(self._buffer) > MAX_PIPELINED:
+        if len(self._buffer) > MAX_PIPELINED and not (self.writable and self.exchange is None):
             self.pause()
 
     # ---- the end
