@@ -33,8 +33,9 @@ $(VENV)/.mutation: $(READY)
 demo: $(READY) ## the gateway before three services that fail on a schedule: make demo ARGS="--for 20s"
 	@$(BIN)/python -m examples.demo $(ARGS)
 
+# Three for two cores: many tests wait for processes and servers.
 test: $(READY) ## all tests (at most five minutes on two cores)
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 test-hosts: $(READY) ## integrations with the oldest and newest hosts (minutes): make test-hosts ARGS="httpx"
 	$(BIN)/python -m tests.hosts $(ARGS)
